@@ -7,7 +7,7 @@ __all__ = ['seed_everything', 'atomic_path', 'write_json', 'read_json', 'repo_fo
            'find_file', 'cores', 'matmul_seconds', 'fast_bf16', 'hardware', 'choose_threads', 'versions', 'peak_rss_mb',
            'progress']
 
-# %% ../nbs/00_start/001_core.ipynb #88c6f5be
+# %% ../nbs/00_start/001_core.ipynb #3d6e46b6
 import contextlib, functools, json, math, os, platform, random, sys, tempfile, time
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 import p5_nb
 
-# %% ../nbs/00_start/001_core.ipynb #8b4858a4
+# %% ../nbs/00_start/001_core.ipynb #e68e4996
 def seed_everything(
     seed:int # 0 … 2**32-1, the range all three generators share
 ):
@@ -25,7 +25,7 @@ def seed_everything(
     import torch
     random.seed(int(seed)); np.random.seed(int(seed)); torch.manual_seed(int(seed))
 
-# %% ../nbs/00_start/001_core.ipynb #fcd4b632
+# %% ../nbs/00_start/001_core.ipynb #db86a551
 @contextlib.contextmanager
 def atomic_path(
     path:str|Path # where the finished file shall lie; missing folders are made
@@ -39,7 +39,7 @@ def atomic_path(
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
-# %% ../nbs/00_start/001_core.ipynb #83be1462
+# %% ../nbs/00_start/001_core.ipynb #bbb573f4
 def _plain(obj, where="the object"):
     "`obj` in the types JSON has; numpy numbers and arrays, paths and sets of keys are converted."
     if isinstance(obj, dict): return {str(k): _plain(v, f"{where}[{str(k)!r}]") for k, v in obj.items()}
@@ -50,7 +50,7 @@ def _plain(obj, where="the object"):
     if obj is None or isinstance(obj, (bool, int, float, str)): return obj
     raise TypeError(f"{where} is a {type(obj).__name__}: JSON holds numbers, text, lists and dicts")
 
-# %% ../nbs/00_start/001_core.ipynb #afb78328
+# %% ../nbs/00_start/001_core.ipynb #f2c6fa44
 def write_json(
     path:str|Path, # file to write
     obj # numbers, text, lists, dicts; numpy values are converted
@@ -59,7 +59,7 @@ def write_json(
     text = json.dumps(_plain(obj), indent=1, ensure_ascii=False) + "\n"
     with atomic_path(path) as tmp: tmp.write_text(text, encoding="utf-8")
 
-# %% ../nbs/00_start/001_core.ipynb #0d9d6c36
+# %% ../nbs/00_start/001_core.ipynb #69e3295a
 def read_json(
     path:str|Path # file to read
 ):
@@ -69,7 +69,7 @@ def read_json(
         raise ValueError(f"{path}, line {e.lineno}, column {e.colno}: not valid JSON ({e.msg})") from None
     except UnicodeDecodeError as e: raise ValueError(f"{path}, byte {e.start}: not UTF-8 text; save it as UTF-8") from None
 
-# %% ../nbs/00_start/001_core.ipynb #ad818a14
+# %% ../nbs/00_start/001_core.ipynb #39894293
 def _checkout(
     start:Path # where to begin looking
 )->Path|None: # the folder of the checkout, None outside of one
@@ -77,12 +77,12 @@ def _checkout(
     for p in (start, *start.parents):
         if (p/"settings.ini").is_file() and (p/"p5_nb").is_dir() and (p/"nbs").is_dir(): return p
 
-# %% ../nbs/00_start/001_core.ipynb #5ea58fad
+# %% ../nbs/00_start/001_core.ipynb #e3491167
 def repo_folder()->Path|None: # None when the package runs from a wheel
     "The checkout this package is imported from."
     return _checkout(Path(p5_nb.__file__).resolve().parent)
 
-# %% ../nbs/00_start/001_core.ipynb #a728066d
+# %% ../nbs/00_start/001_core.ipynb #a60d8a68
 def package_data(
     *parts:str # path inside the data folder
 )->Path: # in a checkout `data/…`, in a wheel `p5_nb/_data/…`; need not exist
@@ -93,7 +93,7 @@ def package_data(
     if ".." in path.parts or not path.is_relative_to(base): raise ValueError(f"{'/'.join(map(str, parts))}: a path inside the data folder is wanted")
     return path
 
-# %% ../nbs/00_start/001_core.ipynb #14edddba
+# %% ../nbs/00_start/001_core.ipynb #bcbee694
 def data_folders()->list[Path]:
     "The folders `find_file` looks in, first to last."
     cwd = Path.cwd()
@@ -103,7 +103,7 @@ def data_folders()->list[Path]:
         if repo: found += [repo/"data", repo.parent/"shared"/"data"]
     return list(dict.fromkeys([*found, cwd.parent/"shared"/"data"]))
 
-# %% ../nbs/00_start/001_core.ipynb #61dd5d1b
+# %% ../nbs/00_start/001_core.ipynb #2c95c0e8
 def find_file(
     *parts:str # relative path, e.g. "amazon14_sequences/Beauty.txt"
 )->Path|None: # the first hit, None when no folder has it
@@ -111,12 +111,12 @@ def find_file(
     if not parts or Path(*parts).is_absolute(): raise ValueError(f"{parts}: give a path relative to a data folder, e.g. 'amazon14_sequences/Beauty.txt'")
     return next((d.joinpath(*parts) for d in data_folders() if d.joinpath(*parts).exists()), None)
 
-# %% ../nbs/00_start/001_core.ipynb #f9b12899
+# %% ../nbs/00_start/001_core.ipynb #577cee08
 def cores()->int:
     "How many cores this process may use."
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-# %% ../nbs/00_start/001_core.ipynb #624182e4
+# %% ../nbs/00_start/001_core.ipynb #52e04342
 def matmul_seconds(
     dtype, # torch dtype
     device:str="cpu", # "cpu" or "cuda"
@@ -132,24 +132,26 @@ def matmul_seconds(
     if device != "cpu": torch.cuda.synchronize()
     return time.perf_counter() - start
 
-# %% ../nbs/00_start/001_core.ipynb #f4dd33d1
+# %% ../nbs/00_start/001_core.ipynb #cec41888
+def _bf16_gain(device, size, seconds):
+    "How many times faster bf16 is than float32: best of the rounds that fit into `seconds`, after one to warm up."
+    import torch
+    best, end = {torch.float32: math.inf, torch.bfloat16: math.inf}, time.perf_counter() + seconds
+    for i in range(100):
+        for t in best: best[t] = min(best[t] if i > 1 else math.inf, matmul_seconds(t, device, size))
+        if i and time.perf_counter() > end: break
+    return best[torch.float32] / best[torch.bfloat16]
+
+# %% ../nbs/00_start/001_core.ipynb #e8e80790
 @functools.cache
 def fast_bf16(
     device:str="cpu", # "cpu" or "cuda"
-    gain:float=1.3, # how much faster than float32 counts as fast
-)->bool:
-    "Is a bf16 matrix product at least `gain` times faster than a float32 one here? Probed for about 0.2 s, once a process."
-    import torch
-    size = (1024, 256, 512) if device == "cpu" else (4096, 4096, 4096)
-    best, end = {torch.float32: math.inf, torch.bfloat16: math.inf}, time.perf_counter() + 0.2
-    for i in range(100):
-        for t in best:
-            s = matmul_seconds(t, device, size)
-            if i: best[t] = min(best[t], s)                  # the first round warms up
-        if i >= 3 and time.perf_counter() > end: break
-    return best[torch.float32] > gain * best[torch.bfloat16]
+)->bool: # measured once a process, in about 0.2 s
+    "Is a bf16 matrix product at least 1.3 times faster than a float32 one, here and now?"
+    if device != "cpu": return _bf16_gain(device, (4096, 4096, 4096), 0.2) > 1.3
+    return _bf16_gain(device, (64, 256, 512), 0.05) > 0.5 and _bf16_gain(device, (1024, 256, 512), 0.15) > 1.3
 
-# %% ../nbs/00_start/001_core.ipynb #48ba73be
+# %% ../nbs/00_start/001_core.ipynb #d2f13db2
 def _cpu_name():
     "The processor's name as its maker gives it, where the system tells."
     try: return next(l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo", encoding="utf-8") if l.startswith("model name"))
@@ -160,14 +162,14 @@ def _memory_gb():
     try: return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError): return None
 
-# %% ../nbs/00_start/001_core.ipynb #fc6d33b5
+# %% ../nbs/00_start/001_core.ipynb #5325ece4
 def hardware()->dict: # cpu, cores, memory_gb, gpu, bf16
     "What the program runs on; `bf16` is measured, not looked up."
     import torch
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return dict(cpu=_cpu_name(), cores=cores(), memory_gb=_memory_gb(), gpu=gpu, bf16=fast_bf16("cuda" if gpu else "cpu"))
 
-# %% ../nbs/00_start/001_core.ipynb #85e8b045
+# %% ../nbs/00_start/001_core.ipynb #a338baba
 def choose_threads(
     step, # callable without arguments, e.g. one training step; called 8 times
     most:int|None=None # the larger number of threads to try; None: $OMP_NUM_THREADS or all cores
@@ -187,7 +189,7 @@ def choose_threads(
     finally: torch.set_num_threads(before)
     return min(best, key=best.get)
 
-# %% ../nbs/00_start/001_core.ipynb #b2f09f30
+# %% ../nbs/00_start/001_core.ipynb #69b2d170
 def versions()->dict: # package -> version
     "Versions of Python and of the packages a result depends on."
     found = {"python": platform.python_version()}
@@ -195,7 +197,7 @@ def versions()->dict: # package -> version
         with contextlib.suppress(metadata.PackageNotFoundError): found[name] = metadata.version(name)
     return found
 
-# %% ../nbs/00_start/001_core.ipynb #7ef06555
+# %% ../nbs/00_start/001_core.ipynb #b841c6f2
 def peak_rss_mb()->float: # MB (2**20 bytes); NaN where the system does not tell
     "The most memory this process has held so far."
     try: return next(int(l.split()[1]) / 1024 for l in open("/proc/self/status", encoding="utf-8") if l.startswith("VmHWM"))
@@ -204,7 +206,7 @@ def peak_rss_mb()->float: # MB (2**20 bytes); NaN where the system does not tell
     except ImportError: return math.nan
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
-# %% ../nbs/00_start/001_core.ipynb #9e542d0d
+# %% ../nbs/00_start/001_core.ipynb #49dc908e
 def _bar_file():
     "Where the bar is written: None means nowhere."
     to = os.environ.get("P5NB_PROGRESS", "")
@@ -212,7 +214,7 @@ def _bar_file():
     if to not in ("", "0"): return open(to, "a", encoding="utf-8")
     return sys.stderr if not to and (sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ) else None
 
-# %% ../nbs/00_start/001_core.ipynb #903936e3
+# %% ../nbs/00_start/001_core.ipynb #df920dcb
 def progress(
     iterable=None, # what to walk through; None: call .update(n) yourself
     desc:str|None=None, # a word in front of the bar

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['check_close', 'check_equal']
 
-# %% ../nbs/00_start/004_exercises.ipynb #903de773
+# %% ../nbs/00_start/004_exercises.ipynb #4215021f
 import numpy as np
 
-# %% ../nbs/00_start/004_exercises.ipynb #bd8a053a
+# %% ../nbs/00_start/004_exercises.ipynb #611fa910
 def _unanswered(got): return got is None or got is ... or (isinstance(got, (list, tuple)) and any(_unanswered(g) for g in got))
 
-# %% ../nbs/00_start/004_exercises.ipynb #c56e38c4
+# %% ../nbs/00_start/004_exercises.ipynb #256a9246
 def check_close(
     got, # the reader's number or array; ... or None while unanswered
     want, # the right one
@@ -28,7 +28,7 @@ def check_close(
         raise AssertionError(f"off by {off:.3g}. Hint: {hint}")
     print("✓")
 
-# %% ../nbs/00_start/004_exercises.ipynb #4e0033ca
+# %% ../nbs/00_start/004_exercises.ipynb #0918057f
 def check_equal(
     got, # the reader's answer; ... or None while unanswered
     want, # the right one

@@ -5,23 +5,23 @@
 # %% auto #0
 __all__ = ['FIELDS', 'commit', 'check_record', 'new_record', 'results_folder', 'save_record', 'read_records', 'table']
 
-# %% ../nbs/00_start/003_results.ipynb #ac0fb040
+# %% ../nbs/00_start/003_results.ipynb #d105c7a3
 import datetime, re, subprocess
 from pathlib import Path
 import pandas as pd
 from .core import hardware, versions, write_json, read_json, package_data, repo_folder
 
-# %% ../nbs/00_start/003_results.ipynb #d2892a07
+# %% ../nbs/00_start/003_results.ipynb #6b6866a9
 def commit()->str: # 40 hex digits, "-dirty" behind them when files were changed; "" outside of a checkout
     "The commit the code was at."
     if not repo_folder(): return ""
     try: return subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=repo_folder(), capture_output=True, text=True, timeout=10).stdout.strip()
     except (OSError, subprocess.TimeoutExpired): return ""
 
-# %% ../nbs/00_start/003_results.ipynb #f70d21e7
+# %% ../nbs/00_start/003_results.ipynb #9fba4645
 FIELDS = "schema run dataset task model index prompt dial seed protocol metrics cost hardware versions commit created".split()
 
-# %% ../nbs/00_start/003_results.ipynb #eb409d6f
+# %% ../nbs/00_start/003_results.ipynb #a8b6259f
 def check_record(
     record:dict, # a run record
     where:str="the record" # named in the message, e.g. a file
@@ -34,7 +34,7 @@ def check_record(
         if not isinstance(m, dict): raise ValueError(f"{where}: metrics[{part!r}] is {m!r}; give a dict such as {{'hit@5': 0.05}}")
     return record
 
-# %% ../nbs/00_start/003_results.ipynb #317e2c27
+# %% ../nbs/00_start/003_results.ipynb #81e3a1cc
 def new_record(
     run:str, # name of the run and of its file, e.g. "beauty-markov-s0"
     dataset:str, # e.g. "amazon14-beauty"
@@ -55,12 +55,12 @@ def new_record(
                  protocol=protocol, metrics=metrics, cost=cost, hardware=hardware(), versions=versions(), commit=commit(), created=now)
     return check_record(given | extra)
 
-# %% ../nbs/00_start/003_results.ipynb #bd1e6960
+# %% ../nbs/00_start/003_results.ipynb #f92ff9eb
 def results_folder()->Path:
     "Where records go by default: `data/results` of the checkout, or `runs` where the package runs from a wheel."
     return package_data("results") if repo_folder() else Path("runs")
 
-# %% ../nbs/00_start/003_results.ipynb #230f782f
+# %% ../nbs/00_start/003_results.ipynb #f0cba82d
 def save_record(
     record:dict, # from new_record
     folder:str|Path|None=None # None: `results_folder()`
@@ -70,7 +70,7 @@ def save_record(
     write_json(path, record)
     return path
 
-# %% ../nbs/00_start/003_results.ipynb #cbf6398f
+# %% ../nbs/00_start/003_results.ipynb #55f4e80c
 def read_records(
     folder:str|Path|None=None, # None: `results_folder()`
     **where # keep records whose field equals the value, or is in the list
@@ -80,7 +80,7 @@ def read_records(
     paths = sorted(Path(folder or results_folder()).glob("*.json"))
     return [r for r in (check_record(read_json(p), str(p)) for p in paths) if keep(r)]
 
-# %% ../nbs/00_start/003_results.ipynb #3526077b
+# %% ../nbs/00_start/003_results.ipynb #bed861c3
 def table(
     records:list[dict], # from read_records
     metrics:list[str], # columns, e.g. ["hit@5", "ndcg@5"]

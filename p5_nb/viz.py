@@ -6,17 +6,17 @@
 __all__ = ['PALETTE', 'INK', 'MARKERS', 'LINES', 'HATCHES', 'style', 'luminance', 'contrast', 'bars', 'lines', 'heat', 'box',
            'arrow', 'canvas', 'figure_html']
 
-# %% ../nbs/00_start/002_viz.ipynb #30148f43
+# %% ../nbs/00_start/002_viz.ipynb #83cf7421
 import base64, html, io
 import matplotlib as mpl, matplotlib.pyplot as plt, numpy as np
 from cycler import cycler
 
-# %% ../nbs/00_start/002_viz.ipynb #c2b50920
+# %% ../nbs/00_start/002_viz.ipynb #33f1f759
 PALETTE = ["#3f6fc4", "#f0a53a", "#2aa587", "#c2467f", "#8fc1ee", "#a08a64"]
 INK = "#787878"
 MARKERS, LINES, HATCHES = ["o", "s", "^", "D", "v", "P"], ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))], ["", "//", "..", "xx", "\\\\", "--"]
 
-# %% ../nbs/00_start/002_viz.ipynb #1664f7d4
+# %% ../nbs/00_start/002_viz.ipynb #c0ec975b
 def style():
     "Set matplotlib to the project's look; call once after the imports."
     ink = {k: INK for k in ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color", "hatch.color")}
@@ -26,7 +26,7 @@ def style():
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False, "grid.color": INK, "grid.alpha": 0.3, "image.cmap": "viridis",
         "axes.prop_cycle": cycler(color=PALETTE) + cycler(marker=MARKERS) + cycler(linestyle=LINES), "lines.markersize": 5})
 
-# %% ../nbs/00_start/002_viz.ipynb #db7954d1
+# %% ../nbs/00_start/002_viz.ipynb #bb8180f9
 def luminance(
     color # anything matplotlib reads as a colour
 )->float: # 0 black … 1 white
@@ -35,7 +35,7 @@ def luminance(
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
-# %% ../nbs/00_start/002_viz.ipynb #2c6e8e9d
+# %% ../nbs/00_start/002_viz.ipynb #52e2c843
 def contrast(
     a, # a colour
     b, # another colour
@@ -44,7 +44,7 @@ def contrast(
     lo, hi = sorted((luminance(a), luminance(b)))
     return (hi + 0.05) / (lo + 0.05)
 
-# %% ../nbs/00_start/002_viz.ipynb #7bd54b8d
+# %% ../nbs/00_start/002_viz.ipynb #3e7cdf45
 def bars(
     ax, # matplotlib axes
     names:list[str], # one a bar
@@ -61,10 +61,10 @@ def bars(
         b = ax.bar(np.arange(len(names)) + (g - (len(groups) - 1) / 2) * w, v, w * 0.92, yerr=err.get(label), color=PALETTE[g % 6], hatch=HATCHES[g % 6], ecolor=INK, label=label)
         if fmt: ax.bar_label(b, [fmt.format(x) for x in v], padding=2, fontsize=8)
     ax.set_xticks(range(len(names)), names)
-    if None not in groups: ax.legend()
+    if None not in groups: ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(groups))
     return ax
 
-# %% ../nbs/00_start/002_viz.ipynb #2f4b2e9e
+# %% ../nbs/00_start/002_viz.ipynb #ec7e0f99
 def lines(
     ax, # matplotlib axes
     x, # (n,) positions
@@ -74,12 +74,12 @@ def lines(
     "Lines, each named at its end."
     for i, (label, y) in enumerate(ys.items()):
         if len(y) != len(x): raise ValueError(f"{len(x)} positions but {len(y)} values in {label!r}")
-        ax.plot(x, y, label=label, color=PALETTE[i % 6], marker=MARKERS[i % 6] if len(x) <= 30 else None, ls=LINES[i % 6])
+        ax.plot(x, y, label=label, color=PALETTE[i % 6], marker=MARKERS[i % 6] if len(x) <= 30 else "", ls=LINES[i % 6])
         if direct and len(x): ax.annotate(label, (x[-1], y[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
     if not direct: ax.legend()
     return ax
 
-# %% ../nbs/00_start/002_viz.ipynb #d8190ba8
+# %% ../nbs/00_start/002_viz.ipynb #29716893
 def heat(
     ax, # matplotlib axes
     matrix, # (rows, columns) numbers
@@ -100,7 +100,7 @@ def heat(
             ax.text(j, i, fmt.format(v), ha="center", va="center", fontsize=8, color="white" if dark else "black")
     return im
 
-# %% ../nbs/00_start/002_viz.ipynb #53f126bc
+# %% ../nbs/00_start/002_viz.ipynb #33fe232c
 def box(
     ax, # matplotlib axes
     x:float, # centre
@@ -114,7 +114,7 @@ def box(
     pad = dict(boxstyle="round,pad=0.35", fc=color or "none", ec=INK)
     return ax.text(x, y, text, **(dict(ha="center", va="center", color=ink, bbox=pad, parse_math=False) | kw))
 
-# %% ../nbs/00_start/002_viz.ipynb #ec25a88f
+# %% ../nbs/00_start/002_viz.ipynb #93c084cf
 def arrow(
     ax, # matplotlib axes
     start:tuple[float,float], # from
@@ -126,7 +126,7 @@ def arrow(
     ax.annotate("", end, start, arrowprops=dict(arrowstyle="->", color=INK, shrinkA=2, shrinkB=2) | kw)
     if text: ax.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, text, ha="center", va="bottom", fontsize=8)
 
-# %% ../nbs/00_start/002_viz.ipynb #8f00cf98
+# %% ../nbs/00_start/002_viz.ipynb #aec77cb9
 def canvas(
     width:float=7, # inches
     height:float=2, # inches
@@ -138,7 +138,7 @@ def canvas(
     ax.set(xlim=xlim, ylim=ylim); ax.axis("off")
     return fig, ax
 
-# %% ../nbs/00_start/002_viz.ipynb #773ade3a
+# %% ../nbs/00_start/002_viz.ipynb #ee5894cb
 def figure_html(
     fig, # matplotlib figure
     alt:str, # what the picture shows, for those who do not see it

@@ -1,9 +1,10 @@
-"Shared fixtures: real files are used where they lie, and skipped with a reason where they do not."
+"Shared helpers: real files are used where they lie; a test that lacks one skips with a reason, or fails where they are required."
+import os
 import pytest
 from p5_nb.core import find_file
 
 def real(*parts):
-    "The path of a real data file, or a skip that names it."
+    "The path of a real data file, or a skip that names it (a failure when P5NB_REQUIRE_REAL is set)."
     path = find_file(*parts)
-    if path is None: pytest.skip(f"real data file {'/'.join(parts)} is not on this machine")
+    if path is None: (pytest.fail if os.environ.get("P5NB_REQUIRE_REAL") else pytest.skip)(f"real data file {'/'.join(parts)} is not on this machine")
     return path

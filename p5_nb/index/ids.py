@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['ItemIndex', 'save_index', 'load_index', 'as_digits', 'random_index', 'sequential_index']
 
-# %% ../../nbs/40_index/400_ids.ipynb #3cb8bd11
+# %% ../../nbs/40_index/400_ids.ipynb #89c7d5b0
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-# %% ../../nbs/40_index/400_ids.ipynb #96676b3c
+# %% ../../nbs/40_index/400_ids.ipynb #cf62309f
 import numpy as np
 from ..core import read_json, write_json
 
-# %% ../../nbs/40_index/400_ids.ipynb #416428e5
+# %% ../../nbs/40_index/400_ids.ipynb #01e0e808
 @dataclass(frozen=True)
 class ItemIndex:
     "One token tuple per item; `codes[i, l]` is the l-th token of item i, counted from 0 within its level."
@@ -34,12 +35,16 @@ class ItemIndex:
 
     def __repr__(self): return f"ItemIndex {self.name!r}: {len(self):,} items, levels of {' × '.join(map(str, self.sizes))} tokens"
 
+    def digest(self) -> str:
+        "A SHA-256 of the names, to tell one index from another."
+        return hashlib.sha256(f"{self.name}{self.sizes}".encode() + self.codes.tobytes()).hexdigest()
+
     def word(self, item:int # item number
             ) -> str:       # for example "<a_3><b_17>"
         "The name of an item as text."
         return "".join(f"<{'abcdefgh'[level]}_{code}>" for level, code in enumerate(self.codes[item]))
 
-# %% ../../nbs/40_index/400_ids.ipynb #0ebe21c1
+# %% ../../nbs/40_index/400_ids.ipynb #d4d36bdd
 def save_index(index:ItemIndex, path:Path):
     "Write an index as JSON, next to the model that was trained with it."
     write_json(path, {"name": index.name, "sizes": list(index.sizes), "codes": index.codes.tolist()})
@@ -49,7 +54,7 @@ def load_index(path:Path) -> ItemIndex:
     data = read_json(path)
     return ItemIndex(np.array(data["codes"]), tuple(data["sizes"]), data["name"])
 
-# %% ../../nbs/40_index/400_ids.ipynb #14660edf
+# %% ../../nbs/40_index/400_ids.ipynb #95bc0293
 def as_digits(order:np.ndarray,  # the position of each item in some order
               levels:int=2       # tokens in a name
              ) -> tuple:         # (items, levels) codes, level sizes
@@ -57,12 +62,12 @@ def as_digits(order:np.ndarray,  # the position of each item in some order
     base = int(np.ceil(len(order)**(1/levels) - 1e-9))
     return np.stack([order//base**l % base for l in reversed(range(levels))], 1), (base,)*levels
 
-# %% ../../nbs/40_index/400_ids.ipynb #fef81a23
+# %% ../../nbs/40_index/400_ids.ipynb #512e3efb
 def random_index(n_items:int, levels:int=2, seed:int=0) -> ItemIndex:
     "Names that mean nothing: positions in a random order."
     return ItemIndex(*as_digits(np.random.default_rng(seed).permutation(n_items), levels), "random")
 
-# %% ../../nbs/40_index/400_ids.ipynb #3ae1a2ba
+# %% ../../nbs/40_index/400_ids.ipynb #39b9501e
 def sequential_index(sequences:list, # training sequences, one integer array per user
                      n_items:int, levels:int=2, seed:int=0) -> ItemIndex:
     "Names by first appearance in the training sequences; unmet items follow in random order."
