@@ -1,5 +1,5 @@
 "Module imports point only downwards, and never in a circle."
-import ast
+import ast, configparser, re, sys
 from pathlib import Path
 import pytest
 import p5_nb
@@ -49,3 +49,15 @@ def test_a_circle_is_found(tmp_path):
     (tmp_path/"core.py").write_text("from p5_nb.viz import a")
     (tmp_path/"viz.py").write_text("from .core import b")
     assert wrong_arrows(rooms(tmp_path))
+
+def test_runtime_requirements_are_what_is_imported():
+    "Every third-party package that p5_nb imports is required, and nothing is required that it does not import."
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(Path(p5_nb.__file__).parent.parent/"settings.ini", encoding="utf-8")
+    required = {re.split(r"[<>=!~]", word)[0] for word in settings["DEFAULT"]["requirements"].split()}
+    trees = [ast.parse(p.read_text(encoding="utf-8")) for p in Path(p5_nb.__file__).parent.rglob("*.py")]
+    nodes = [n for tree in trees for n in ast.walk(tree)]
+    used = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
+    used = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names) - {"p5_nb"}
+    through = {"nbclient": "papermill", "nbformat": "papermill", "cycler": "matplotlib"}      # packages that come with one that is required
+    assert {through.get(name, name) for name in used} | {"pyarrow", "ipykernel"} == required  # pyarrow reads Parquet for pandas, ipykernel runs notebooks

@@ -7,12 +7,12 @@ TRAIN = """
 import sys, numpy as np, torch
 from p5_nb.index.ids import random_index
 from p5_nb.predict.sequential import PRESETS, Sequential
-PRESETS["smoke"] |= dict(epochs=12, budget=64)
+PRESETS["smoke"] |= dict(epochs=10, budget=128)
 import p5_nb.learner as learner
 start = learner.Learner.__init__
-learner.Learner.__init__ = lambda self, *a, **k: start(self, *a, **k | dict(save_seconds=0.05))
+learner.Learner.__init__ = lambda self, *a, **k: start(self, *a, **k | dict(save_seconds=0.1))
 rng = np.random.default_rng(0)
-sequences = [rng.permutation(50)[:rng.integers(2, 25)] for _ in range(300)]
+sequences = [rng.permutation(50)[:rng.integers(2, 25)] for _ in range(120)]
 model = Sequential(random_index(50), "smoke")
 model.fit(sequences, sys.argv[1])
 model.save(sys.argv[1])
@@ -32,7 +32,7 @@ def test_three_kills_change_nothing(tmp_path):
         process = train(broken)
         until = time.time() + 120
         while not (broken/"checkpoint.safetensors").exists() and process.poll() is None and time.time() < until: time.sleep(0.02)
-        time.sleep(rng.uniform(0, 1.5))
+        time.sleep(rng.uniform(0, 0.6))
         if process.poll() is None: process.send_signal(signal.SIGKILL); kills += 1
         process.wait()
         assert not (broken/"model.safetensors").exists() or process.returncode == 0

@@ -1,71 +1,78 @@
-"""`make test`: export drift, every notebook's own checks, reruns with another seed, pytest; one summary, one exit code."""
+"""`make test`: drift, every notebook's own checks, reruns with another seed, pytest; one table, one exit code."""
 import filecmp, os, re, shutil, subprocess, sys, tempfile, time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-WORKERS = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "agg", "PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1",
-       "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+QUIET = dict(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="agg", PYTHONWARNINGS="ignore", HF_HUB_OFFLINE="1", P5NB_PROGRESS="0")
+ENV = {**os.environ, **QUIET, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}      # one thread a worker, as many workers as cores
 
 def run(*command, cwd=ROOT):
     "A command's exit code and output."
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
     return done.returncode, done.stdout
 
-def different(a, b, pattern):
-    "Files that exist on one side only or differ."
-    names = {p.relative_to(side) for side in (a, b) for p in side.rglob(pattern) if "__pycache__" not in p.parts and ".ipynb_checkpoints" not in p.parts}
-    return sorted(str(n) for n in names if not ((a/n).exists() and (b/n).exists() and filecmp.cmp(a/n, b/n, shallow=False)))
+def pages(root): return sorted(p for p in (root/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+
+def fresh_copy(copy):
+    "The notebooks, and of the package only what no notebook makes."
+    for path in [*(ROOT/"p5_nb").rglob("__init__.py"), *pages(ROOT), ROOT/"settings.ini", ROOT/"tools"/"readme.py"]:
+        (copy/path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy/path.relative_to(ROOT))
+
+def files(root): return {p.relative_to(root) for kind in ("p5_nb/**/*.py", "nbs/**/*.ipynb", "nbs/images/*.png", "README.md") for p in root.glob(kind) if ".ipynb_checkpoints" not in p.parts}
 
 def drift():
-    "Exporting and cleaning the notebooks must change nothing; done on a copy."
+    "Exporting, cleaning and the README, done on a copy, must give the files that are here."
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)/"p5_nb"
-        copy.mkdir()
-        for name in ("nbs", "p5_nb"): shutil.copytree(ROOT/name, copy/name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-        for name in ("settings.ini", "setup.py", "README.md"): shutil.copy(ROOT/name, copy/name)
-        for tool in ("nbdev_export", "nbdev_clean"):
-            code, output = run(BIN/tool, cwd=copy)
+        copy = Path(folder)/ROOT.name
+        fresh_copy(copy)
+        for command in ([BIN/"nbdev_export"], [BIN/"nbdev_clean"], [BIN/"python", "tools/readme.py"]):
+            code, output = run(*command, cwd=copy)
             if code: return 0, 1, 0, output
-        changed = different(ROOT/"p5_nb", copy/"p5_nb", "*.py") + different(ROOT/"nbs", copy/"nbs", "*.ipynb")
-    if changed: return 0, 1, 0, "run nbdev_export and nbdev_clean; they would change " + ", ".join(changed)
-    return 1, 0, 0, ""
+        names = files(ROOT) | files(copy)
+        changed = sorted(str(n) for n in names if not ((ROOT/n).exists() and (copy/n).exists() and filecmp.cmp(ROOT/n, copy/n, shallow=False)))
+    if changed: return len(names) - len(changed), len(changed), 0, "call nbdev_export, nbdev_clean and tools/readme.py; they would change " + ", ".join(changed)
+    return len(names), 0, 0, ""
 
 def notebooks():
     "Every notebook's own checks, at its stored parameters."
-    code, output = run(BIN/"nbdev_test", "--n_workers", WORKERS, "--do_print")
-    names = [p.name for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts]
-    failed = len(re.findall(r"^\S+\.ipynb$", output.split("nbdev Tests Failed On The Following Notebooks:")[-1], re.M)) or 1 if code else 0
-    return len(names) - failed, failed, 0, output if code else ""
+    code, output = run(BIN/"nbdev_test", "--n_workers", WORKERS)
+    failed = len(re.findall(r"^\s*\S+\.ipynb$", output.split("nbdev Tests Failed On The Following Notebooks:")[-1], re.M)) or 1 if code else 0
+    return len(pages(ROOT)) - failed, failed, 0, output if code else ""
 
-def tests():
-    "tests/, among them the reruns of every lesson at smoke with another seed."
+def pytest(*what):
+    "Counts of a pytest run; prints what was skipped and what took long."
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder)/"report.xml"
-        code, output = run(BIN/"python", "-m", "pytest", "tests", "-q", "-n", WORKERS, "--dist", "worksteal", "--durations", "15", f"--junitxml={report}", "-p", "no:cacheprovider")
+        code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", "worksteal", "--durations", "12", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
         if not report.exists(): return 0, 1, 0, output
         suite = ET.parse(report).getroot().find("testsuite")
-    count = {k: int(suite.get(k)) for k in ("tests", "failures", "errors", "skipped")}
-    bad = count["failures"] + count["errors"]
-    skipped = [f"skipped: {c.get('classname')}.{c.get('name')}: {c.find('skipped').get('message')}" for c in suite.iter("testcase") if c.find("skipped") is not None]
-    print("\n".join(skipped + [line for line in output.splitlines() if re.match(r"^\d+\.\d+s (call|setup)", line)]))
-    return count["tests"] - bad - count["skipped"], bad or int(code not in (0, 5)), count["skipped"], output if code else ""
+    skipped = [f"{c.get('name')}: {c.find('skipped').get('message')}" for c in suite.iter("testcase") if c.find("skipped") is not None]
+    print("\n".join([f"  skipped {s}" for s in skipped] + [f"  {line}" for line in output.splitlines() if re.match(r"^\d+\.\d+s ", line)]))
+    bad = int(suite.get("failures")) + int(suite.get("errors"))
+    passed = int(suite.get("tests")) - bad - len(skipped)
+    missing = [s for s in skipped if "real data" in s and os.environ.get("P5NB_REQUIRE_REAL")]
+    for s in missing: output += f"\nskipped although real data are required: {s}"
+    return passed, bad + len(missing) or int(code not in (0, 5)), len(skipped) - len(missing), output if code or missing else ""
+
+PARTS = {"export, clean, README drift": drift, "notebooks' own checks": notebooks, "reruns with another seed": lambda: pytest("tests/test_notebooks.py"),
+         "tests": lambda: pytest("tests", "--ignore=tests/test_notebooks.py")}
 
 def main():
     "All parts, a table, the plain closing line."
-    total, start = [0, 0, 0], time.time()
-    rows = []
-    for name, part in (("export and clean drift", drift), ("notebooks' own checks", notebooks), ("tests and reruns", tests)):
+    rows, start = [], time.time()
+    for name, part in PARTS.items():
         print(f"{name} …", flush=True)
         began = time.time()
         passed, failed, skipped, output = part()
-        if output: print(output[-12000:])
+        if output: print(output[-20000:], flush=True)
         rows.append((name, passed, failed, skipped, time.time() - began))
-        total = [t + n for t, n in zip(total, (passed, failed, skipped))]
-    print(f"\n{'part':26}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
-    for name, p, f, s, t in [*rows, ("all", *total, time.time() - start)]: print(f"{name:26}{p:8}{f:8}{s:9}{t:9.0f}")
+    total = [sum(r[i] for r in rows) for i in (1, 2, 3)]
+    print(f"\n{'part':30}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for name, p, f, s, t in [*rows, ("all", *total, time.time() - start)]: print(f"{name:30}{p:8}{f:8}{s:9}{t:9.0f}")
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] or not total[0] else 0
 

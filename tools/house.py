@@ -7,7 +7,7 @@ VENV = ROOT/".venv"
 BIN = VENV/("Scripts" if os.name == "nt" else "bin")
 NEED_GB = 3
 NO_NETWORK = ("name resolution", "getaddrinfo failed", "nodename nor servname", "Failed to establish a new connection", "Connection refused",
-              "Network is unreachable", "Max retries exceeded", "timed out", "ProxyError")
+              "Network is unreachable", "Max retries exceeded", "timed out", "ProxyError", "(from versions: none)")
 
 def stop(message):
     "End with one line that says what to do."
@@ -118,7 +118,7 @@ def lab():
     "JupyterLab on the tour."
     setup()
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []      # as in a container
-    call(BIN/"jupyter", "lab", *root, "nbs/00_start/000_tour.ipynb", *sys.argv[2:])
+    call(BIN/"jupyter", "lab", *root, f"--ServerApp.root_dir={ROOT}", "--LabApp.default_url=/lab/tree/nbs/00_start/000_tour.ipynb", *sys.argv[2:])
 
 def made():
     "What .gitignore names, outermost first."

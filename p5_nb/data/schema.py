@@ -6,14 +6,14 @@
 __all__ = ['Interactions', 'seconds', 'clean', 'read_sequences', 'k_core', 'Split', 'leave_one_out', 'temporal_split',
            'negatives', 'fingerprint', 'save_negatives', 'load_negatives']
 
-# %% ../../nbs/10_data/100_schema.ipynb #52214abb
-import difflib, functools, hashlib, time
+# %% ../../nbs/10_data/100_schema.ipynb #9bf84bfa
+import difflib, hashlib, time
 from dataclasses import dataclass, field
 from html import escape
 from itertools import chain
 from pathlib import Path
 
-# %% ../../nbs/10_data/100_schema.ipynb #a48fc8e8
+# %% ../../nbs/10_data/100_schema.ipynb #54354fd7
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from ..core import atomic_path
 
-# %% ../../nbs/10_data/100_schema.ipynb #8920230f
+# %% ../../nbs/10_data/100_schema.ipynb #0c8e95b5
 @dataclass(eq=False)
 class Interactions:
     "A checked log: `df` with numbered users and items, their labels, the catalogue, and notes on what was repaired."
@@ -38,13 +38,13 @@ class Interactions:
     def __len__(self): return len(self.df)
     def __repr__(self): return f"Interactions {self.name!r}: {len(self):,} by {self.n_users:,} users on {self.n_items:,} items ({', '.join(map(str, self.df.columns))})"
 
-# %% ../../nbs/10_data/100_schema.ipynb #a8867d60
+# %% ../../nbs/10_data/100_schema.ipynb #eeb93795
 def _html(title, frame, notes):
     "A title, a small table and a list of notes; all text escaped."
     notes = "".join(f"<li>{escape(str(n))}</li>" for n in notes)
     return f"<p><b>{escape(title)}</b></p>{frame.to_html(escape=True, index=False, max_cols=10)}<ul>{notes}</ul>"
 
-# %% ../../nbs/10_data/100_schema.ipynb #b5dfb38e
+# %% ../../nbs/10_data/100_schema.ipynb #9dedece3
 @patch
 def _repr_html_(self:Interactions) -> str:
     "The first rows with labels, and the notes."
@@ -52,7 +52,7 @@ def _repr_html_(self:Interactions) -> str:
     head = head.assign(user=self.users[head.user], item=self.items["item"].to_numpy()[head.item])
     return _html(repr(self), head, self.notes)
 
-# %% ../../nbs/10_data/100_schema.ipynb #4496ad75
+# %% ../../nbs/10_data/100_schema.ipynb #02d583dd
 def _column(df, want:str, name:str):
     "Complain about a missing column, naming those there are and the nearest."
     if want in df: return
@@ -60,7 +60,7 @@ def _column(df, want:str, name:str):
     hint = f" Did you mean {near[0]!r}? Rename it to {want!r}." if near else f" Rename the column that holds it to {want!r}."
     raise ValueError(f"{name}: there is no column {want!r}; the columns are {', '.join(map(str, df.columns)) or 'none'}.{hint}")
 
-# %% ../../nbs/10_data/100_schema.ipynb #f845e686
+# %% ../../nbs/10_data/100_schema.ipynb #03950291
 def seconds(times:pd.Series # unix times in seconds, milli-, micro- or nanoseconds
            ) -> tuple:      # (times in seconds, what was done or None)
     "Bring unix times to seconds, judged by their median size."
@@ -69,13 +69,13 @@ def seconds(times:pd.Series # unix times in seconds, milli-, micro- or nanosecon
         if middle > 2e8*factor: return times//factor, f"times were in {unit}; divided by {factor:,}"
     return times, None
 
-# %% ../../nbs/10_data/100_schema.ipynb #828f843b
+# %% ../../nbs/10_data/100_schema.ipynb #c2d27f81
 def _numbers(column):
     "A column as floats, dates as unix seconds; what cannot be read becomes NaN."
     if not pd.api.types.is_datetime64_any_dtype(column): return pd.to_numeric(column, errors="coerce").astype("float64")
     return (column - pd.Timestamp(0, tz=column.dt.tz)) / pd.Timedelta(seconds=1)
 
-# %% ../../nbs/10_data/100_schema.ipynb #4ccf1cfc
+# %% ../../nbs/10_data/100_schema.ipynb #0158aff2
 def _rows_to_drop(df, scale):
     "The reasons for which a row cannot stay, each with its rows."
     yield "an empty user or item", (df[["user", "item"]].isna() | (df[["user", "item"]] == "")).any(axis=1)
@@ -86,7 +86,7 @@ def _rows_to_drop(df, scale):
         yield "a time that is not a number", ~np.isfinite(df.time)
         yield "being an exact copy of an earlier row", df.astype({c: str for c in df.columns if df[c].map(type).isin([list, dict, set]).any()}).duplicated()
 
-# %% ../../nbs/10_data/100_schema.ipynb #55f14d7b
+# %% ../../nbs/10_data/100_schema.ipynb #6a9908aa
 def _drop(df, scale):
     "Keep the good rows; a bad row is counted once, under its first reason."
     keep, faults = np.ones(len(df), bool), []
@@ -96,7 +96,7 @@ def _drop(df, scale):
         keep &= ~bad
     return df[keep], faults
 
-# %% ../../nbs/10_data/100_schema.ipynb #aa322a66
+# %% ../../nbs/10_data/100_schema.ipynb #0551d092
 def _fix_times(df, now):
     "Times in whole seconds; what was repaired or lies in the future."
     times, done = seconds(df.time)
@@ -105,12 +105,12 @@ def _fix_times(df, now):
     if late: faults.append(f"{late:,} time{'s lie' if late > 1 else ' lies'} in the future; kept, but check the clock or the unit of the source")
     return df.assign(time=times.astype("int64")), faults
 
-# %% ../../nbs/10_data/100_schema.ipynb #f6e1170f
+# %% ../../nbs/10_data/100_schema.ipynb #387df5b0
 def _labels(column):
     "Labels as text without blanks around them; missing ones stay missing."
     return column.astype(str).str.strip().where(column.notna())
 
-# %% ../../nbs/10_data/100_schema.ipynb #be7d03bf
+# %% ../../nbs/10_data/100_schema.ipynb #5dcb555e
 def clean(df:pd.DataFrame,      # columns user, item, and where known rating, time, text, …
           name:str="log",       # shown in messages
           strict:bool=False,    # refuse instead of repairing
@@ -127,7 +127,7 @@ def clean(df:pd.DataFrame,      # columns user, item, and where known rating, ti
     again = 0 if "time" in df else int(df.duplicated(["user", "item"]).sum())
     return df, faults + ([f"{again:,} rows repeat an earlier user and item; without times a repeat cannot be told from a copy, so they stay"] if again else [])
 
-# %% ../../nbs/10_data/100_schema.ipynb #f3c2d53f
+# %% ../../nbs/10_data/100_schema.ipynb #5b7f6a4b
 def _catalogue(labels, items, name):
     "One row per label, in order, joined with what is known; and what did not fit."
     base = pd.DataFrame({"item": labels})
@@ -139,7 +139,7 @@ def _catalogue(labels, items, name):
               (int((~base["item"].isin(known["item"])).sum()), "items of the log have no row in it")]
     return base.merge(known, on="item", how="left"), [f"catalogue: {n:,} {what}" for n, what in counts if n]
 
-# %% ../../nbs/10_data/100_schema.ipynb #7d906045
+# %% ../../nbs/10_data/100_schema.ipynb #99949fe2
 @patch(cls_method=True)
 def from_frame(cls:Interactions,
                df:pd.DataFrame,          # columns user, item, and where known rating, time, text, …
@@ -160,7 +160,7 @@ def from_frame(cls:Interactions,
     items, fits = _catalogue(labels, items, name)
     return cls(df.reset_index(drop=True), pd.Index(users), items, name, [*notes, *found, *fits])
 
-# %% ../../nbs/10_data/100_schema.ipynb #fdb729ca
+# %% ../../nbs/10_data/100_schema.ipynb #1a16db5a
 @patch
 def stats(self:Interactions) -> dict: # density in percent, lengths in interactions of a user
     "Users, items, interactions, density, mean per user and item, shortest, longest and median history."
@@ -168,14 +168,14 @@ def stats(self:Interactions) -> dict: # density in percent, lengths in interacti
     return dict(users=self.n_users, items=self.n_items, interactions=n, density=100*n/(self.n_users*self.n_items),
                 per_user=n/self.n_users, per_item=n/self.n_items, shortest=int(per_user.min()), longest=int(per_user.max()), median=float(np.median(per_user)))
 
-# %% ../../nbs/10_data/100_schema.ipynb #8ef7dae3
+# %% ../../nbs/10_data/100_schema.ipynb #d78ee639
 def read_sequences(path:Path # lines of `user item item …` in time order (S3-Rec and P5 files)
                   ) -> pd.DataFrame: # user, item; in file order
     "The rows of a published sequence file."
     rows = [line.split() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     return pd.DataFrame({"user": np.repeat([r[0] for r in rows], [len(r) - 1 for r in rows]), "item": list(chain.from_iterable(r[1:] for r in rows))})
 
-# %% ../../nbs/10_data/100_schema.ipynb #18b2f0ab
+# %% ../../nbs/10_data/100_schema.ipynb #73ad7c1d
 def k_core(inter:Interactions, # a log
            k:int=5             # interactions every user and item must keep
           ) -> Interactions:
@@ -191,7 +191,7 @@ def k_core(inter:Interactions, # a log
     note = f"{k}-core: kept {len(df):,} of {len(inter):,} interactions, {len(users):,} of {inter.n_users:,} users, {len(items):,} of {inter.n_items:,} items"
     return Interactions(df, inter.users[users], inter.items.iloc[items].reset_index(drop=True), inter.name, [*inter.notes, note])
 
-# %% ../../nbs/10_data/100_schema.ipynb #cbae5db5
+# %% ../../nbs/10_data/100_schema.ipynb #08b81186
 @dataclass(frozen=True, eq=False)
 class Split:
     "A log cut into learning, validation and test; frozen, its arrays are read-only and its frames are copies."
@@ -209,7 +209,7 @@ class Split:
         for name, a in columns.items(): object.__setattr__(self, name, a)
         for a in (self.order, self.n_train, self.valid_at, self.test_at, self.user, self.item): a.flags.writeable = False
 
-# %% ../../nbs/10_data/100_schema.ipynb #b70a98ec
+# %% ../../nbs/10_data/100_schema.ipynb #3c70af15
 @patch(as_prop=True)
 def n_users(self:Split) -> int: return self.inter.n_users
 @patch(as_prop=True)
@@ -220,7 +220,7 @@ def start(self:Split) -> np.ndarray: # (n_users + 1,)
     "Where each user's rows begin in `order`."
     return np.searchsorted(self.user, np.arange(self.n_users + 1))
 
-# %% ../../nbs/10_data/100_schema.ipynb #bbc2a542
+# %% ../../nbs/10_data/100_schema.ipynb #268da43c
 @patch
 def at(self:Split, part:str) -> np.ndarray: # "train", "valid" or "test"
     "The positions in `order` that belong to a part."
@@ -228,23 +228,23 @@ def at(self:Split, part:str) -> np.ndarray: # "train", "valid" or "test"
     if part not in ("valid", "test"): raise ValueError(f"part is {part!r}: choose 'train', 'valid' or 'test'")
     return getattr(self, f"{part}_at")
 
-# %% ../../nbs/10_data/100_schema.ipynb #720e8450
+# %% ../../nbs/10_data/100_schema.ipynb #1bfc25c5
 @patch(as_prop=True)
 def train(self:Split) -> pd.DataFrame:
     "A copy of the rows for learning, by user and time."
-    return self.inter.df.iloc[self.order[self.at("train")]]
+    return self.inter.df.iloc[self.order[self.at("train")]].copy()
 
 @patch(as_prop=True)
 def valid(self:Split) -> pd.DataFrame:
     "A copy of the validation rows, by user."
-    return self.inter.df.iloc[self.order[self.valid_at]]
+    return self.inter.df.iloc[self.order[self.valid_at]].copy()
 
 @patch(as_prop=True)
 def test(self:Split) -> pd.DataFrame:
     "A copy of the test rows, by user."
-    return self.inter.df.iloc[self.order[self.test_at]]
+    return self.inter.df.iloc[self.order[self.test_at]].copy()
 
-# %% ../../nbs/10_data/100_schema.ipynb #7e9cb9e0
+# %% ../../nbs/10_data/100_schema.ipynb #e9b0c9a9
 def _locked(a):
     "The array, read-only."
     a.flags.writeable = False
@@ -260,7 +260,7 @@ def target(self:Split, part:str) -> np.ndarray:
     "The held-out items, one for each of `users(part)`."
     return _locked(self.item[self.at(part)])
 
-# %% ../../nbs/10_data/100_schema.ipynb #6bc522f8
+# %% ../../nbs/10_data/100_schema.ipynb #249fc2f4
 @patch
 def history(self:Split, part:str) -> list: # one read-only integer array for each of `users(part)`
     "What the user did before the held-out item; for the test this includes the validation item."
@@ -272,14 +272,14 @@ def seen(self:Split, part:str) -> list: # one read-only integer array for each o
     "What a list for the user leaves out when seen items are filtered: the history."
     return self.history(part)
 
-# %% ../../nbs/10_data/100_schema.ipynb #164fe8d6
+# %% ../../nbs/10_data/100_schema.ipynb #7b0f6a96
 @patch
 def sequences(self:Split) -> list: # one read-only integer array for every user, empty where nothing is for learning
     "What every user did in the learning part."
     start = self.start[:-1]
     return [self.item[a:b] for a, b in zip(start.tolist(), (start + self.n_train).tolist())]
 
-# %% ../../nbs/10_data/100_schema.ipynb #669df832
+# %% ../../nbs/10_data/100_schema.ipynb #230a4a73
 @patch
 def __repr__(self:Split):
     rows = int(self.n_train.sum()), len(self.valid_at), len(self.test_at)
@@ -292,7 +292,7 @@ def _repr_html_(self:Split) -> str:
     frame = pd.DataFrame([(p, len(a), len(np.unique(self.user[a])), len(np.unique(self.item[a]))) for p, a in parts], columns=["part", "rows", "users", "items"])
     return _html(repr(self), frame, [*self.inter.notes, *self.notes])
 
-# %% ../../nbs/10_data/100_schema.ipynb #08f7221e
+# %% ../../nbs/10_data/100_schema.ipynb #2b2a8e23
 def _in_time(inter, ties, seed):
     "Row numbers by user and time; equal times in file order or shuffled."
     if ties not in ("file", "shuffle"): raise ValueError(f"ties is {ties!r}: choose 'file' or 'shuffle'")
@@ -302,7 +302,7 @@ def _in_time(inter, ties, seed):
     if ties == "shuffle": raise ValueError(f"{inter.name}: there are no times, so there are no ties to shuffle; use ties='file'")
     return np.argsort(inter.df.user.to_numpy(), kind="stable"), ["no times in this log: each user's rows are taken to be in time order as the file has them"]
 
-# %% ../../nbs/10_data/100_schema.ipynb #f610ba63
+# %% ../../nbs/10_data/100_schema.ipynb #efb4b47d
 def leave_one_out(inter:Interactions, # a log
                   ties:str="file",    # order of equal times: "file" or "shuffle"
                   seed:int=0          # of the shuffle
@@ -315,7 +315,7 @@ def leave_one_out(inter:Interactions, # a log
     if not long.all(): notes.append(f"{(~long).sum():,} users have fewer than 3 interactions and only teach")
     return Split(inter, "leave-one-out", ties, order, n - 2*long, last - 1, last, tuple(notes))
 
-# %% ../../nbs/10_data/100_schema.ipynb #5708aeb1
+# %% ../../nbs/10_data/100_schema.ipynb #315668e7
 def temporal_split(inter:Interactions, # a log with times
                    valid:float=0.1,    # share of interactions in the validation window
                    test:float=0.1,     # share of interactions in the test window
@@ -335,7 +335,7 @@ def temporal_split(inter:Interactions, # a log with times
         notes.append(f"{part}: {(~np.isin(item[a], item[window == 0])).sum():,} of {len(a):,} held-out items never occur in learning; {(n_train[user[a]] == 0).sum():,} users are new")
     return Split(inter, "temporal", ties, order, n_train, *at, tuple(notes))
 
-# %% ../../nbs/10_data/100_schema.ipynb #9b3391b1
+# %% ../../nbs/10_data/100_schema.ipynb #2bd131b4
 def negatives(split:Split,  # a split
               part:str,     # "valid" or "test"
               n:int=99,     # negatives for each held-out item
@@ -358,7 +358,7 @@ def negatives(split:Split,  # a split
         draw[bad] = rng.integers(0, n_items, bad.sum())
     return _locked(rng.permuted(out, axis=1))
 
-# %% ../../nbs/10_data/100_schema.ipynb #0e14350c
+# %% ../../nbs/10_data/100_schema.ipynb #74763764
 def fingerprint(split:Split, part:str) -> str: # 64 hexadecimal digits
     "SHA-256 of the labels of the catalogue and of every held-out user and item, in order."
     inter = split.inter
@@ -368,7 +368,7 @@ def fingerprint(split:Split, part:str) -> str: # 64 hexadecimal digits
 
 def _sha(drawn): return hashlib.sha256(np.ascontiguousarray(drawn, dtype="<i8").tobytes()).hexdigest()
 
-# %% ../../nbs/10_data/100_schema.ipynb #354cdcba
+# %% ../../nbs/10_data/100_schema.ipynb #a79d48b1
 def save_negatives(drawn:np.ndarray, # from `negatives`
                    path:Path,        # a .safetensors file
                    split:Split, part:str):
@@ -376,7 +376,7 @@ def save_negatives(drawn:np.ndarray, # from `negatives`
     with atomic_path(path) as tmp:
         save_file({"negatives": np.ascontiguousarray(drawn, dtype="<i8")}, tmp, {"sha256": _sha(drawn), "split": fingerprint(split, part)})
 
-# %% ../../nbs/10_data/100_schema.ipynb #a45465b1
+# %% ../../nbs/10_data/100_schema.ipynb #1e4704ea
 def load_negatives(path:Path, # written by `save_negatives`
                    split:Split, part:str) -> np.ndarray: # (held-out items, n), read-only
     "Read drawn negatives; raises ValueError if they were changed or belong to another split."

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['beam_search', 'score_items']
 
-# %% ../../nbs/70_predict/700_beam.ipynb #b30cb7da
+# %% ../../nbs/70_predict/700_beam.ipynb #c0d5d38f
 import torch
 from torch import Tensor
 
-# %% ../../nbs/70_predict/700_beam.ipynb #23327537
+# %% ../../nbs/70_predict/700_beam.ipynb #9e6a2d11
 from ..index.trie import Trie
 
-# %% ../../nbs/70_predict/700_beam.ipynb #45ff02c9
+# %% ../../nbs/70_predict/700_beam.ipynb #cbdf42fa
 @torch.no_grad()
 def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
                 states:Tensor,         # (batch, source, d_model) encoded sources
@@ -20,16 +20,18 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
                 trie:Trie,
                 offsets:list,          # first vocabulary number of each level's tokens
                 k:int=20,              # beams, and results
-                forbidden:Tensor=None  # (batch, n) items not to return, −1 for none
+                forbidden:Tensor=None, # (batch, n) items not to return, −1 for none
+                log_probs=None         # (hidden, level, node, first, size) → (batch, beams, size); default: over the whole vocabulary
                ) -> tuple:             # items (batch, k), −1 where there are fewer; log-probabilities (batch, k)
     "The k most probable items of each source, by beam search over the trie."
     batch, device = len(states), states.device
+    whole = lambda hidden, level, node, first, size: model.scores(hidden).float().log_softmax(-1)[..., first:first + size]
     rows = torch.arange(batch, device=device)[:, None]
     ids = torch.full((batch, 1, 1), model.config.pad_token_id, device=device)
     total, node = torch.zeros(batch, 1, device=device), torch.zeros(batch, 1, dtype=torch.long, device=device)
     for level, (table, offset) in enumerate(zip(trie.children, offsets)):
         hidden = model.decode(ids, states, cross_bias)[:, :, -1]
-        score = model.scores(hidden).float().log_softmax(-1)[..., offset:offset + table.shape[1]]
+        score = (log_probs or whole)(hidden, level, node.clamp(min=0), offset, table.shape[1])
         following = table[node.clamp(min=0)]
         open_ = (following >= 0) & (node >= 0)[..., None]
         if forbidden is not None and level == len(trie.children) - 1:
@@ -41,7 +43,7 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
         ids = torch.cat([ids[rows, beam], (token + offset)[..., None]], -1)
     return node, total
 
-# %% ../../nbs/70_predict/700_beam.ipynb #61acd3af
+# %% ../../nbs/70_predict/700_beam.ipynb #ad326f18
 @torch.no_grad()
 def score_items(model, states, cross_bias, words:Tensor # (items, levels) vocabulary numbers of each item's name
                ) -> Tensor:                             # (batch, items) log-probabilities

@@ -5,32 +5,33 @@
 # %% auto #0
 __all__ = ['PRESETS', 'Sequential', 'measure']
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #32703ba3
+# %% ../../nbs/70_predict/705_sequential.ipynb #831d4d9d
 from pathlib import Path
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #7de40bc7
+# %% ../../nbs/70_predict/705_sequential.ipynb #9f4ee30f
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from fastcore.basics import patch
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #fb1a45e2
+# %% ../../nbs/70_predict/705_sequential.ipynb #061443d4
 from ..core import atomic_path, progress, read_json, write_json, seed_everything
-from ..index.collaborative import collaborative_index
+from ..index.collaborative import co_purchase, collaborative_index, item_vectors
 from ..index.ids import load_index, save_index
-from ..index.trie import build_trie
+from ..index.trie import build_trie, name_words
 from ..learner import Learner
+from ..measure.ranking import list_ranks, rank_measures
 from .beam import beam_search
 from ..pretrain.packed import ItemT5, length_batches, pad, windows
 from ..pretrain.t5 import T5Config
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #2972904b
+# %% ../../nbs/70_predict/705_sequential.ipynb #296c2075
 PRESETS = {
     "smoke": dict(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_decoder_layers=1, dropout=0.1, epochs=8, lr=5e-3, budget=256),
-    "small": dict(d_model=128, d_kv=32, d_ff=512, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=40, lr=2e-3, budget=512),
-    "full": dict(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=80, lr=2e-3, budget=512)}
+    "small": dict(d_model=128, d_kv=32, d_ff=512, num_layers=2, num_decoder_layers=1, dropout=0.2, epochs=10, lr=2e-3, budget=512),
+    "full": dict(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=24, lr=2e-3, budget=512)}
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #8a1ceeb0
+# %% ../../nbs/70_predict/705_sequential.ipynb #0c4a469b
 class Sequential:
     "A generative next-item recommender for bare histories."
     def __init__(self, index, preset:str="small", # smoke, small or full
@@ -40,29 +41,32 @@ class Sequential:
         p, self.index, self.preset, self.seed, self.max_items = PRESETS[preset], index, preset, seed, max_items
         self.trie = build_trie(index)
         self.offsets = [2 + sum(index.sizes[:level]) for level in range(len(index.sizes))]    # 0 pads, 1 ends
-        config = T5Config(2 + sum(index.sizes), p["d_model"], p["d_kv"], p["d_ff"], p["num_layers"], p["num_decoder_layers"],
+        words, vocabulary = name_words(self.trie)
+        config = T5Config(vocabulary, p["d_model"], p["d_kv"], p["d_ff"], p["num_layers"], p["num_decoder_layers"],
                           p["d_model"]//p["d_kv"], dropout_rate=p["dropout"])
         seed_everything(seed)
-        self.model = ItemT5(config, torch.tensor(index.codes) + torch.tensor(self.offsets), max_items).eval()
+        self.model = ItemT5(config, words, self.trie.children[-1], max_items).eval()
 
     def __repr__(self): return f"Sequential {self.preset!r}: {sum(p.numel() for p in self.model.parameters()):,} weights, {self.index}"
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #848ecfd8
+# %% ../../nbs/70_predict/705_sequential.ipynb #d0462836
 @patch
 def fit(self:Sequential, sequences:list,  # training sequences, one integer array per user
         folder:Path=None,                 # where log and checkpoint go; a run found there is continued
         valid=None,                       # valid(self) → dict of measures, at a quarter of the way, half, …
        ) -> Learner:
-    "Train on every item of every history."
+    "Start from the items' positions and train on every item of every history."
     p, pieces = PRESETS[self.preset], windows(sequences, self.max_items)
     if not pieces: raise ValueError("no history has two items: there is no next item to learn from")
     lengths, first = np.array([len(items) - 1 for items, _ in pieces]), torch.tensor([f for _, f in pieces])
+    vectors = item_vectors(co_purchase(sequences, len(self.index)), self.model.config.d_model, self.seed)
+    self.model.start_from(torch.from_numpy(vectors).float())
     def batches(epoch): return length_batches(lengths, p["budget"], np.random.default_rng([self.seed, epoch]))
     def loss(model, rows): return model.next_item_loss(pad([pieces[i][0] for i in rows]), first[rows])
     return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder,
                    valid=valid and (lambda _: valid(self)), valid_every=max(1, p["epochs"]//4)).fit()
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #5dfb5049
+# %% ../../nbs/70_predict/705_sequential.ipynb #8d347011
 @patch
 @torch.no_grad()
 def recommend(self:Sequential, histories:list,  # one integer array per user
@@ -77,11 +81,11 @@ def recommend(self:Sequential, histories:list,  # one integer array per user
         read = pad([histories[r][-self.max_items:] for r in rows])
         states, bias = self.model.read_histories(read), self.model.look_back(read, (read >= 0).sum(1)[:, None])
         seen = pad([histories[r] for r in rows]) if filter_seen else None
-        found, score = beam_search(self.model, states, bias, self.trie, self.offsets, max(beams, k), seen)
+        found, score = beam_search(self.model, states, bias, self.trie, self.offsets, max(beams, k), seen, self.model.level_log_probs)
         items[rows, :found.shape[1]], scores[rows, :found.shape[1]] = found[:, :k], score[:, :k]
     return items, scores
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #e07effe6
+# %% ../../nbs/70_predict/705_sequential.ipynb #63053733
 @patch
 def save(self:Sequential, folder:Path):
     "Write model and index into a folder."
@@ -90,7 +94,7 @@ def save(self:Sequential, folder:Path):
     write_json(folder/"model.json", dict(kind="sequential", preset=self.preset, seed=self.seed, max_items=self.max_items, index=self.index.digest()))
     with atomic_path(folder/"model.safetensors") as path: save_file(self.model.state_dict(), path)
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #d635e33a
+# %% ../../nbs/70_predict/705_sequential.ipynb #ce6f05a4
 @patch(cls_method=True)
 def load(cls:Sequential, folder:Path) -> Sequential:
     "Read a model written by `save`; an index that does not belong to it is refused."
@@ -101,7 +105,7 @@ def load(cls:Sequential, folder:Path) -> Sequential:
     self.model.load_state_dict(load_file(folder/"model.safetensors"))
     return self
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #e492523c
+# %% ../../nbs/70_predict/705_sequential.ipynb #9e45ad35
 def measure(model:Sequential, split, part:str # "valid" or "test"
            ) -> dict:
     "hit, ndcg and mrr at 5 and 10 of the generated lists, seen items left out."

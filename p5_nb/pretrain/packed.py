@@ -5,39 +5,38 @@
 # %% auto #0
 __all__ = ['ItemT5', 'windows', 'length_batches', 'pad']
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #4efd6667
+# %% ../../nbs/50_pretrain/510_packed.ipynb #decff063
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #bcb6d89c
+# %% ../../nbs/50_pretrain/510_packed.ipynb #16f3f42c
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..index.ids import ItemIndex
 from .t5 import T5, T5Config, hide
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #b1a6c249
+# %% ../../nbs/50_pretrain/510_packed.ipynb #e88151ea
 class ItemT5(T5):
     "A T5 whose sources may hold items as single words: token number `vocab_size + item`."
     def __init__(self, config:T5Config,
-                 words:Tensor,          # (items, levels) vocabulary numbers of each item's name
+                 words:Tensor,          # (items, levels) vocabulary numbers of each item's name, from `name_words`
+                 places:Tensor=None,    # (branches, width) the item at each place of the trie's last level, −1 for none; its tokens end the vocabulary
                  max_items:int=20       # items of history that are told apart by recency
                 ):
         super().__init__(config)
         self.register_buffer("words", words)
-        self.items = nn.Embedding(len(words), config.d_model)
+        self.register_buffer("places", places)
         self.recency = nn.Embedding(max_items + 1, config.num_heads)
-        nn.init.normal_(self.items.weight, std=0.02); nn.init.zeros_(self.recency.weight)
+        nn.init.zeros_(self.recency.weight)
 
     def embed(self, ids):
-        "Vectors of words; for items the sum of their name's vectors and their own."
+        "Vectors of words; for items the sum of their name's vectors."
         first = self.config.vocab_size
         x = self.shared(ids.clamp(max=first - 1))
         if ids.numel() == 0 or ids.max() < first: return x
-        item = (ids - first).clamp(min=0)
-        return torch.where((ids >= first)[..., None], self.shared(self.words[item]).sum(-2) + self.items(item), x)
+        return torch.where((ids >= first)[..., None], self.shared(self.words[(ids - first).clamp(min=0)]).sum(-2), x)
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #89c521ac
+# %% ../../nbs/50_pretrain/510_packed.ipynb #e10510f0
 @patch
 def read_histories(self:ItemT5, history:Tensor # (batch, items) item numbers, −1 after the end
                   ) -> Tensor:                 # (batch, items, d_model)
@@ -46,7 +45,7 @@ def read_histories(self:ItemT5, history:Tensor # (batch, items) item numbers, �
     past = torch.ones(n, n, dtype=torch.bool, device=history.device).tril()
     return self.encode(history.clamp(min=0) + self.config.vocab_size, past & (history >= 0)[:, None] | torch.eye(n, dtype=torch.bool, device=history.device))
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #ca0cb805
+# %% ../../nbs/50_pretrain/510_packed.ipynb #cb30eaf3
 @patch
 def look_back(self:ItemT5, history:Tensor,  # (batch, items)
               visible:Tensor                # (batch, targets) how many items each target may see
@@ -57,7 +56,29 @@ def look_back(self:ItemT5, history:Tensor,  # (batch, items)
     bias = self.recency(age.clamp(0, self.recency.num_embeddings - 1)).permute(0, 3, 1, 2)
     return bias + hide((age >= 0) & (history >= 0)[:, None])[:, None]
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #19052cb5
+# %% ../../nbs/50_pretrain/510_packed.ipynb #9ccb5ca1
+@patch
+def branch_scores(self:ItemT5, x:Tensor,   # (n, d_model)
+                  branch:Tensor            # (n,) the branch each row is in
+                 ) -> Tensor:              # (n, width) scores of the branch's places, very negative where there is no item
+    "Scores of the items of one branch each."
+    own = self.shared.weight[-self.places.numel():].view(*self.places.shape, -1)
+    order, count = branch.argsort(), torch.bincount(branch, minlength=len(own)).tolist()
+    parts = zip(own, (x[order]*self.config.d_model**-.5).split(count))
+    scores = torch.cat([rows @ vectors.T for vectors, rows in parts if len(rows)])
+    return scores[order.argsort()].masked_fill(self.places[branch] < 0, -1e9)
+
+# %% ../../nbs/50_pretrain/510_packed.ipynb #fc1758bc
+@patch
+def level_log_probs(self:ItemT5, hidden:Tensor,  # (batch, beams, d_model)
+                    level:int, branch:Tensor,    # (batch, beams) node reached so far
+                    first:int, size:int          # first vocabulary number and number of the level's tokens
+                   ) -> Tensor:                  # (batch, beams, size)
+    "Log-probabilities of the next token, at the last level among siblings only."
+    if level < self.words.shape[1] - 1: return self.scores(hidden, slice(first, first + size)).float().log_softmax(-1)
+    return self.branch_scores(hidden.flatten(0, 1), branch.flatten()).float().log_softmax(-1).view(*branch.shape, size)
+
+# %% ../../nbs/50_pretrain/510_packed.ipynb #31f5b8bd
 @patch
 def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories with their last item, −1 after the end
                    first:Tensor=None            # (batch,) number of the first item to predict, default 1
@@ -69,10 +90,28 @@ def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories w
     visible = torch.arange(1, source.shape[1] + 1, device=source.device).expand_as(source)
     words = self.words[target.clamp(min=0)]
     ids = torch.cat([torch.full_like(words[..., :1], self.config.pad_token_id), words[..., :-1]], -1)
-    hidden = self.decode(ids, self.read_histories(source), self.look_back(source, visible))
-    return F.cross_entropy(self.scores(hidden[wanted]).flatten(0, 1).float(), words[wanted].flatten())
+    hidden, words = self.decode(ids, self.read_histories(source), self.look_back(source, visible))[wanted], words[wanted]
+    own = self.config.vocab_size - self.places.numel()
+    upper = self.scores(hidden[:, :-1], slice(2, own)).flatten(0, 1)
+    branch, place = (words[:, -1] - own)//self.places.shape[1], (words[:, -1] - own) % self.places.shape[1]
+    last = self.branch_scores(hidden[:, -1], branch)
+    return (F.cross_entropy(upper.float(), words[:, :-1].flatten() - 2, reduction="sum") + F.cross_entropy(last.float(), place, reduction="sum"))/words.numel()
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #2d84b616
+# %% ../../nbs/50_pretrain/510_packed.ipynb #c1a39bdd
+@patch
+@torch.no_grad()
+def start_from(self:ItemT5, vectors:Tensor # (items, dims ≤ d_model) positions of the items
+              ):
+    "Begin with the items' positions as their vectors, at the scale of fresh weights."
+    x = torch.zeros(len(vectors), self.config.d_model)
+    x[:, :vectors.shape[1]] = vectors*self.config.d_model**.5/vectors.norm(dim=1).clamp(min=1e-9).mean()
+    self.shared.weight[self.words[:, -1]] = x
+    for level in range(self.words.shape[1] - 1):
+        token, count = self.words[:, level].unique(return_counts=True)
+        mean = torch.zeros_like(self.shared.weight).index_add_(0, self.words[:, level], x)[token]/count[:, None]
+        self.shared.weight[token] = mean
+
+# %% ../../nbs/50_pretrain/510_packed.ipynb #1268c244
 def windows(sequences:list,      # one integer array per user
             max_items:int=20     # items of history kept before a target
            ) -> list:            # (items, number of the first target) pairs
@@ -86,7 +125,7 @@ def windows(sequences:list,      # one integer array per user
             cut.append((s[max(0, stop - max_items - 1):stop], max_items + 1 - (stop - end)))
     return cut
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #3df19ab2
+# %% ../../nbs/50_pretrain/510_packed.ipynb #dbc313a1
 def length_batches(lengths:np.ndarray,  # length of each example
                    budget:int,          # largest sum of padded lengths in a batch
                    rng                  # numpy Generator
@@ -98,7 +137,7 @@ def length_batches(lengths:np.ndarray,  # length of each example
         if i == len(order) or (i - start + 1)*lengths[order[i]] > budget: batches.append(order[start:i]); start = i
     return [batches[i] for i in rng.permutation(len(batches))]
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #71510db7
+# %% ../../nbs/50_pretrain/510_packed.ipynb #5d441ce7
 def pad(rows:list,          # integer arrays
         value:int=-1) -> Tensor: # (rows, longest)
     "A rectangle of rows, filled up at the right."

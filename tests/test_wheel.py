@@ -1,0 +1,54 @@
+"""A wheel built from the project works outside of it, embedded data included.
+
+The wheel goes into an empty environment. Third-party packages are not downloaded again: a .pth file lends them from the
+environment the tests run in, which does not lend p5_nb (an editable install is only found through .pth files of its own)."""
+import os, shutil, subprocess, sys, sysconfig, zipfile
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+def run(*command, cwd, **env):
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env={k: v for k, v in {**os.environ, **env}.items() if k not in ("PYTHONPATH", "P5NB_DATA")}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    "Built from a copy, so that nothing is left in the checkout."
+    copy = tmp_path_factory.mktemp("build")/"project"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "build", "*.egg-info", "__pycache__", ".ipynb_checkpoints"))
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", ".", cwd=copy)
+    return next((copy/"dist").glob("*.whl"))
+
+@pytest.fixture(scope="module")
+def elsewhere(wheel, tmp_path_factory):
+    "An environment with the wheel, in a folder far from the checkout."
+    folder = tmp_path_factory.mktemp("elsewhere")
+    run(sys.executable, "-m", "venv", "--without-pip", folder/"env", cwd=folder)
+    python = folder/"env"/("Scripts" if os.name == "nt" else "bin")/"python"
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=folder)
+    (site/"lent.pth").write_text(sysconfig.get_path("purelib"))
+    return folder, python
+
+def test_what_is_inside(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"p5_nb/_nbs/00_start/000_tour.ipynb", "p5_nb/_nbs/90_paper/900_run.ipynb", "p5_nb/cli.py", "p5_nb/data/schema.py"} <= set(names)
+    for part in ("market/", "prompts/", "results/"): assert any(n.startswith(f"p5_nb/_data/{part}") for n in names) == any((ROOT/"data"/part).glob("*"))
+    assert not [n for n in names if n.startswith(("tests", "tools", "data", "nbs"))] and wheel.stat().st_size < 5_000_000
+
+def test_it_is_the_wheel_that_runs(elsewhere):
+    folder, python = elsewhere
+    said = run(python, "-c", "import p5_nb, p5_nb.core as c; print(p5_nb.__file__, c.repo_folder())", cwd=folder)
+    assert said.startswith(str(folder)) and said.strip().endswith("None")
+
+def test_command_line(elsewhere):
+    folder, python = elsewhere
+    assert "usage: p5nb" in run(python.with_name("p5nb"), "--help", cwd=folder)
+    assert "interactions" in run(python.with_name("p5nb"), "data", "market", cwd=folder)
+
+def test_the_main_job(elsewhere):
+    folder, python = elsewhere
+    run(python.with_name("p5nb"), "run", "--run", "smoke", "--out", "first", cwd=folder)
+    assert (folder/"first"/"report.html").exists()
