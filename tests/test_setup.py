@@ -12,7 +12,8 @@ def house(tmp_path):
     spec = importlib.util.spec_from_file_location("house", ROOT/"tools"/"house.py")
     house = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(house)
-    for name in ("settings.ini", "setup.py", ".gitignore"): shutil.copy(ROOT/name, tmp_path)
+    (tmp_path/"tools").mkdir()
+    for name in ("settings.ini", "setup.py", ".gitignore", "tools/house.py"): shutil.copy(ROOT/name, tmp_path/name)
     house.ROOT, house.VENV, house.BIN = tmp_path, tmp_path/".venv", tmp_path/".venv"/"bin"
     return house
 

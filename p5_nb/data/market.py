@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['ROUTINES', 'CATEGORIES', 'BRANDS', 'SCENTS', 'TEXTURES', 'WEIGHTS', 'ORDER', 'TURN', 'WORD', 'GOOD', 'BAD', 'VERDICT',
-           'HEADLINE', 'normal', 'softmax', 'draw', 'make_items', 'item_features', 'order_effect', 'Market', 'turned',
-           'choice_probs', 'mean_rating', 'review', 'by_attribute', 'draw_picture', 'histories_and_taste', 'times',
-           'write_log', 'simulate', 'save_market', 'load_market', 'fingerprint']
+           'HEADLINE', 'normal', 'softmax', 'draw', 'make_items', 'item_features', 'order_effect', 'draw_picture',
+           'Market', 'turned', 'choice_probs', 'mean_rating', 'by_attribute', 'review', 'simulate', 'save_market',
+           'load_market', 'fingerprint', 'emit']
 
-# %% ../../nbs/10_data/110_market.ipynb #1e4b318b
+# %% ../../nbs/10_data/110_market.ipynb #16f1bf6c
 import gzip, hashlib, json
 from dataclasses import dataclass
 from pathlib import Path
 
-# %% ../../nbs/10_data/110_market.ipynb #9698f9b5
+# %% ../../nbs/10_data/110_market.ipynb #e5aff4f3
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
@@ -22,20 +22,7 @@ from scipy.special import expit, ndtri
 from ..core import atomic_path, package_data
 from .schema import Interactions
 
-# %% ../../nbs/10_data/110_market.ipynb #8ea22917
-ROUTINES = {"hair": ["shampoo", "conditioner", "hair mask", "hair oil"], "face": ["cleanser", "toner", "serum", "face cream"],
-            "body": ["shower gel", "body scrub", "body lotion", "hand cream"]}
-CATEGORIES = [c for steps in ROUTINES.values() for c in steps]
-BRANDS = ["Halden", "Morva", "Tessel", "Oriel", "Brisa", "Calda", "Navelle", "Fenna", "Sorrel", "Aurin"]
-SCENTS = ["lavender", "rose", "citrus", "mint", "vanilla", "cedar"]
-TEXTURES = ["light", "creamy", "silky"]
-
-# %% ../../nbs/10_data/110_market.ipynb #c469102f
-WEIGHTS = dict(category=.3, brand=1.4, scent=3.4, texture=.4, level=.4)   # how much taste cares about each attribute
-ORDER = dict(aisle=1., next=2.2, brand=.4, scent=-.8)                      # what the last purchase adds to the next
-TURN = .15                                                                 # how far taste turns a session, in radians
-
-# %% ../../nbs/10_data/110_market.ipynb #630d9a3a
+# %% ../../nbs/10_data/110_market.ipynb #ed493d11
 def normal(rng, *shape) -> np.ndarray:
     "Normal numbers from uniform ones: the same on every version of numpy."
     return ndtri(rng.random(shape))
@@ -51,7 +38,20 @@ def draw(rng, p:np.ndarray # (b, n) probabilities
     c = p.cumsum(-1)
     return (c[:, :-1] <= rng.random((len(p), 1))*c[:, -1:]).sum(-1)
 
-# %% ../../nbs/10_data/110_market.ipynb #d2398877
+# %% ../../nbs/10_data/110_market.ipynb #9da1a8de
+ROUTINES = {"hair": ["shampoo", "conditioner", "hair mask", "hair oil"], "face": ["cleanser", "toner", "serum", "face cream"],
+            "body": ["shower gel", "body scrub", "body lotion", "hand cream"]}
+CATEGORIES = [c for steps in ROUTINES.values() for c in steps]
+BRANDS = ["Halden", "Morva", "Tessel", "Oriel", "Brisa", "Calda", "Navelle", "Fenna", "Sorrel", "Aurin"]
+SCENTS = ["lavender", "rose", "citrus", "mint", "vanilla", "cedar"]
+TEXTURES = ["light", "creamy", "silky"]
+
+# %% ../../nbs/10_data/110_market.ipynb #bc05caea
+WEIGHTS = dict(category=.3, brand=1.4, scent=3.4, texture=.4, level=.4)   # how much taste cares about each attribute
+ORDER = dict(aisle=1., next=2.2, brand=.4, scent=-.8)                      # what the last purchase adds to the next
+TURN = .15                                                                 # how far taste turns a session, in radians
+
+# %% ../../nbs/10_data/110_market.ipynb #51036e4c
 def make_items(rng, n:int=300 # items; up to 60 a category
               ) -> pd.DataFrame: # item, title, category, brand, scent, texture, price, level
     "A catalogue in which every brand has scents it favours and a price level."
@@ -68,7 +68,7 @@ def make_items(rng, n:int=300 # items; up to 60 a category
     label, title = [f"M{i:04d}" for i in np.argsort(rng.random(10_000))[:n]], [f"{b} {s} {c}" for c, b, s, _ in zip(*named)]
     return pd.DataFrame(dict(item=label, title=title) | dict(zip(("category", "brand", "scent", "texture"), named)) | dict(price=price, level=level))
 
-# %% ../../nbs/10_data/110_market.ipynb #63f52c97
+# %% ../../nbs/10_data/110_market.ipynb #9e9c7e9f
 def item_features(items:pd.DataFrame) -> np.ndarray: # (items, 32) weighted attributes
     "Each attribute as columns of 0 and 1 (price level as a number), times how much taste cares."
     hot = [(items[a].to_numpy()[:, None] == np.array(names))*WEIGHTS[a] for a, names in
@@ -83,7 +83,17 @@ def order_effect(items:pd.DataFrame) -> np.ndarray: # (last item, next item)
     after = same(aisle) & ((step[:, None] + 1) % 4 == step)
     return ORDER["aisle"]*same(aisle) + ORDER["next"]*after + ORDER["brand"]*same(items.brand.to_numpy()) + ORDER["scent"]*same(items.scent.to_numpy())
 
-# %% ../../nbs/10_data/110_market.ipynb #1d8e74b3
+# %% ../../nbs/10_data/110_market.ipynb #66de650d
+def draw_picture(item:dict) -> np.ndarray: # (8, 8) grey, 0…255
+    "A bottle: its outline tells the category, its stripes the brand, its tone the scent."
+    c, b, s = CATEGORIES.index(item["category"]), BRANDS.index(item["brand"]), SCENTS.index(item["scent"])
+    y, x = np.mgrid[:8, :8]
+    tall, wide = 4 + c % 4, 2 + c//4
+    body = (y >= 8 - tall) & (np.abs(x - 3.5) < wide)
+    stripes = np.sin((1 + b % 5)*(x if b < 5 else y)*.9 + b)
+    return np.where(body, 110 + 22*s + 30*stripes, 20).astype(np.uint8)
+
+# %% ../../nbs/10_data/110_market.ipynb #4836155d
 @dataclass
 class Market:
     "A simulated shop whose true probabilities are known."
@@ -105,7 +115,7 @@ class Market:
     def items(self): return self.interactions.items
     def __repr__(self): return f"Market with {self.interactions!r}"
 
-# %% ../../nbs/10_data/110_market.ipynb #465232d1
+# %% ../../nbs/10_data/110_market.ipynb #473cb584
 def turned(taste:np.ndarray, # (2, b, 32)
            session:np.ndarray # (b,)
           ) -> np.ndarray:    # (b, 32)
@@ -123,7 +133,7 @@ def taste_at(self:Market, users, # (b,)
     steps = np.minimum(steps, self.sessions.shape[1] - 1)
     return turned(self.taste[:, users].astype(float), self.sessions[users, steps])
 
-# %% ../../nbs/10_data/110_market.ipynb #476d877c
+# %% ../../nbs/10_data/110_market.ipynb #f3130d81
 def choice_probs(like:np.ndarray, # (b, items) taste · features
                  popular:np.ndarray, order:np.ndarray,
                  last:np.ndarray, # (b,) last item, -1 for none
@@ -146,87 +156,8 @@ def next_probs(self:Market, users, # (b,) user numbers
     like = self.taste_at(users, [len(h) for h in histories]) @ self.features.T
     return choice_probs(like, self.popular, self.order, last, seen)
 
-# %% ../../nbs/10_data/110_market.ipynb #c821736b
-@patch
-def best_list(self:Market, users, histories, k:int=10) -> np.ndarray: # (b, k) best first
-    "The k likeliest next items: no list has a better expected hit@k or ndcg@k."
-    return np.argsort(-self.next_probs(users, histories), axis=1, kind="stable")[:, :k]
-
-@patch
-def ceiling(self:Market, users, histories, ks=(1, 5, 10)) -> dict: # "hit@k", "ndcg@k"
-    "Expected hit@k and ndcg@k of the best lists, exact: no luck of a draw in them."
-    p = -np.sort(-self.next_probs(users, histories), axis=1)
-    gain = 1/np.log2(np.arange(p.shape[1]) + 2)
-    return {f"{m}@{k}": float((p*w)[:, :k].sum(1).mean()) for k in ks for m, w in (("hit", 1), ("ndcg", gain))}
-
-# %% ../../nbs/10_data/110_market.ipynb #a9ec0cdc
-def mean_rating(like, quality): 
-    "What a rating is on average, 1 to 5, from liking and quality."
-    return np.clip(3.1 + .22*like + .4*quality, 1, 5)
-
-@patch
-def like(self:Market, users, items, at=None) -> np.ndarray: # taste · features
-    "How a user's taste matches items: at the purchase where it was bought, else now; or after `at` purchases."
-    users, items = np.broadcast_arrays(users, items)
-    if items.size and not (0 <= items.min() and items.max() < len(self.items)): raise ValueError(f"items must lie in 0 … {len(self.items) - 1}")
-    taste = self.taste_at(users, self.when[users, items] if at is None else np.broadcast_to(at, users.shape))
-    return (taste*self.features[items]).sum(-1)
-
-@patch
-def expected_rating(self:Market, users, items, at=None) -> np.ndarray:
-    "The true mean of the rating a user gives an item."
-    return mean_rating(self.like(users, items, at), self.quality[items])
-
-@patch
-def click_probs(self:Market, users, # one user or (b, 1)
-                items               # (k,) or (b, k) a shown list, top first
-               ) -> np.ndarray:     # shaped as items
-    "The true probability that each place of a list is clicked: looked at × attractive."
-    items = np.asarray(items)
-    now = self.length[users] - 1
-    return .85**np.arange(items.shape[-1])*expit(.5*self.like(users, items, now) - 1.5)
-
-# %% ../../nbs/10_data/110_market.ipynb #dee0cc85
-WORD = {"category": "effect", "brand": "brand", "scent": "scent", "texture": "texture", "level": "price"}
-GOOD = {"category": ["works wonders", "is just what I need"], "brand": ["I trust", "I come back to"], "scent": ["is lovely", "stays with me all day"],
-        "texture": ["feels wonderful", "is just right"], "level": ["is fair", "suits me"]}
-BAD = {"category": ["is too weak", "is not what I need"], "brand": ["I do not trust", "that promises too much"], "scent": ["is not mine", "is too strong"],
-       "texture": ["feels wrong", "is hard to like"], "level": ["puts me off", "does not suit me"]}
-VERDICT = {1: "I would not buy it again", 2: "I expected more", 3: "it is all right", 4: "I am happy with it", 5: "I will buy it again"}
-HEADLINE = {1: "Disappointing", 2: "Not convincing", 3: "Fair", 4: "Good", 5: "Wonderful"}
-
-# %% ../../nbs/10_data/110_market.ipynb #374a66e2
-def review(item:dict,  # one catalogue row
-           about:str,  # the attribute it speaks of: category, brand, scent, texture or level
-           liked:bool, # whether that attribute pleases this user
-           stars:int, pick:int # 1 to 5; 0 or 1, which of two phrases
-          ) -> dict:   # text, summary, feature, explanation
-    "A review by a grammar of a few rules."
-    subject = {"category": f"The effect of this {item['category']}", "brand": f"{item['brand']} is a brand", "scent": f"The {item['scent']} scent",
-               "texture": f"The {item['texture']} texture", "level": f"The price of {item['price']:.2f}"}[about]
-    said, then = f"{subject} {(GOOD if liked else BAD)[about][pick]}", VERDICT[stars]
-    joined = f"{said}, but {then}." if liked != (stars > 3) else f"{said}. {then[0].upper()}{then[1:]}."
-    return dict(text=joined, summary=f"{HEADLINE[stars]} {item['category']}, {'right' if liked else 'wrong'} {WORD[about]}", feature=WORD[about], explanation=said + ".")
-
-# %% ../../nbs/10_data/110_market.ipynb #780a9450
-def by_attribute(taste:np.ndarray, # (n, 32)
-                 features:np.ndarray # (n, 32)
-                ) -> np.ndarray:     # (n, 5)
-    "How much each attribute adds to the match."
-    return np.add.reduceat(taste*features, [0, 12, 22, 28, 31], axis=1)
-
-# %% ../../nbs/10_data/110_market.ipynb #bcfcfa46
-def draw_picture(item:dict) -> np.ndarray: # (8, 8) grey, 0…255
-    "A bottle: its outline tells the category, its stripes the brand, its tone the scent."
-    c, b, s = CATEGORIES.index(item["category"]), BRANDS.index(item["brand"]), SCENTS.index(item["scent"])
-    y, x = np.mgrid[:8, :8]
-    tall, wide = 4 + c % 4, 2 + c//4
-    body = (y >= 8 - tall) & (np.abs(x - 3.5) < wide)
-    stripes = np.sin((1 + b % 5)*(x if b < 5 else y)*.9 + b)
-    return np.where(body, 110 + 22*s + 30*stripes, 20).astype(np.uint8)
-
-# %% ../../nbs/10_data/110_market.ipynb #796cd7be
-def histories_and_taste(rng, items, popular, n_users, start=5, mean=8.5, most=40) -> tuple: # items, sessions, length, taste
+# %% ../../nbs/10_data/110_market.ipynb #df44f6ec
+def _shop(rng, items, popular, n_users, start=5, mean=8.5, most=40) -> tuple: # items, sessions, length, taste
     "Everybody shops: step by step, all users at once."
     length = np.minimum(start + np.floor(np.log(rng.random(n_users))/np.log(1 - 1/mean)).astype(int), most)
     taste = normal(rng, 2, n_users, 32).astype(np.float16)
@@ -241,8 +172,8 @@ def histories_and_taste(rng, items, popular, n_users, start=5, mean=8.5, most=40
         seen[here, i] = True
     return bought, session, length, taste
 
-# %% ../../nbs/10_data/110_market.ipynb #f6a6ece8
-def times(rng, session:np.ndarray # (users, steps)
+# %% ../../nbs/10_data/110_market.ipynb #2563e307
+def _times(rng, session:np.ndarray # (users, steps)
          ) -> np.ndarray:         # (users, steps) unix seconds, rising
     "Minutes between purchases of one session, weeks between sessions."
     new = np.diff(session, axis=1, prepend=session[:, :1] - 1) > 0
@@ -250,8 +181,65 @@ def times(rng, session:np.ndarray # (users, steps)
     first = 1_640_995_200 + np.floor(365*86_400*rng.random((len(session), 1))).astype(int)
     return first + np.cumsum(np.where(new, days, minutes), axis=1)
 
-# %% ../../nbs/10_data/110_market.ipynb #ed04f81a
-def write_log(rng, items, quality, bought, session, length, taste) -> pd.DataFrame:
+# %% ../../nbs/10_data/110_market.ipynb #e36022b7
+def mean_rating(like, quality) -> np.ndarray: # 1 … 5
+    "What a rating is on average, from liking and quality."
+    return np.clip(3.1 + .22*like + .4*quality, 1, 5)
+
+@patch
+def like(self:Market, users, items, at=None) -> np.ndarray: # taste · features
+    "How a user's taste matches items: at the purchase where it was bought, else now; or after `at` purchases."
+    users, items = np.broadcast_arrays(users, np.asarray(items, dtype=np.int64))
+    if items.size and not (0 <= items.min() and items.max() < len(self.items)): raise ValueError(f"items must lie in 0 … {len(self.items) - 1}")
+    taste = self.taste_at(users, self.when[users, items] if at is None else np.broadcast_to(at, users.shape))
+    return (taste*self.features[items]).sum(-1)
+
+@patch
+def expected_rating(self:Market, users, items, at=None) -> np.ndarray:
+    "The true mean of the rating a user gives an item."
+    items = np.asarray(items, dtype=np.int64)
+    return mean_rating(self.like(users, items, at), self.quality[items])
+
+@patch
+def click_probs(self:Market, users, # one user or (b, 1)
+                items               # (k,) or (b, k) a shown list, top first
+               ) -> np.ndarray:     # shaped as items
+    "The true probability that each place of a list is clicked: looked at × attractive."
+    items = np.asarray(items, dtype=np.int64)
+    now = self.length[users] - 1
+    return .85**np.arange(items.shape[-1])*expit(.5*self.like(users, items, now) - 1.5)
+
+# %% ../../nbs/10_data/110_market.ipynb #63763ca7
+def by_attribute(taste:np.ndarray, # (n, 32)
+                 features:np.ndarray # (n, 32)
+                ) -> np.ndarray:     # (n, 5)
+    "How much each attribute adds to the match."
+    return np.add.reduceat(taste*features, [0, 12, 22, 28, 31], axis=1)
+
+# %% ../../nbs/10_data/110_market.ipynb #1314dddd
+WORD = {"category": "effect", "brand": "brand", "scent": "scent", "texture": "texture", "level": "price"}
+GOOD = {"category": ["works wonders", "is just what I need"], "brand": ["I trust", "I come back to"], "scent": ["is lovely", "stays with me all day"],
+        "texture": ["feels wonderful", "is just right"], "level": ["is fair", "suits me"]}
+BAD = {"category": ["is too weak", "is not what I need"], "brand": ["I do not trust", "that promises too much"], "scent": ["is not mine", "is too strong"],
+       "texture": ["feels wrong", "is hard to like"], "level": ["puts me off", "does not suit me"]}
+VERDICT = {1: "I would not buy it again", 2: "I expected more", 3: "it is all right", 4: "I am happy with it", 5: "I will buy it again"}
+HEADLINE = {1: "Disappointing", 2: "Not convincing", 3: "Fair", 4: "Good", 5: "Wonderful"}
+
+# %% ../../nbs/10_data/110_market.ipynb #0e3aed6b
+def review(item:dict,  # one catalogue row
+           about:str,  # the attribute it speaks of: category, brand, scent, texture or level
+           liked:bool, # whether that attribute pleases this user
+           stars:int, pick:int # 1 to 5; 0 or 1, which of two phrases
+          ) -> dict:   # text, summary, feature, explanation
+    "A review by a grammar of a few rules."
+    subject = {"category": f"The effect of this {item['category']}", "brand": f"{item['brand']} is a brand", "scent": f"The {item['scent']} scent",
+               "texture": f"The {item['texture']} texture", "level": f"The price of {item['price']:.2f}"}[about]
+    said, then = f"{subject} {(GOOD if liked else BAD)[about][pick]}", VERDICT[stars]
+    joined = f"{said}, but {then}." if stars != 3 and liked != (stars > 3) else f"{said}. {then[0].upper()}{then[1:]}."
+    return dict(text=joined, summary=f"{HEADLINE[stars]} {item['category']}, {'right' if liked else 'wrong'} {WORD[about]}", feature=WORD[about], explanation=said + ".")
+
+# %% ../../nbs/10_data/110_market.ipynb #54bee71b
+def _write_log(rng, items, quality, bought, session, length, taste) -> pd.DataFrame:
     "The log: one row a purchase, with its rating and its review."
     features, catalogue = item_features(items), items.to_dict("records")
     user, step = np.nonzero(np.arange(bought.shape[1]) < length[:, None])
@@ -259,21 +247,21 @@ def write_log(rng, items, quality, bought, session, length, taste) -> pd.DataFra
     tastes = turned(taste[:, user].astype(float), session[user, step])
     stars = 1 + (rng.random((len(item), 4)) < (mean_rating((tastes*features[item]).sum(1), quality[item])[:, None] - 1)/4).sum(1)
     adds = by_attribute(tastes, features[item])
-    about = draw(rng, softmax(np.abs(adds)))
+    about = draw(rng, np.sqrt(np.abs(adds)))
     pick = (2*rng.random(len(item))).astype(int)
     said = [review(catalogue[i], list(WORD)[a], g > 0, s, p) for i, a, g, s, p in zip(item, about, adds[np.arange(len(item)), about], stars, pick)]
     label = items.item.to_numpy()[item]
-    return pd.DataFrame(dict(user=[f"user_{u:04d}" for u in user], item=label, rating=stars, time=times(rng, session)[user, step])).join(pd.DataFrame(said))
+    return pd.DataFrame(dict(user=[f"user_{u:04d}" for u in user], item=label, rating=stars, time=_times(rng, session)[user, step])).join(pd.DataFrame(said))
 
-# %% ../../nbs/10_data/110_market.ipynb #b8dd8c79
+# %% ../../nbs/10_data/110_market.ipynb #0485d320
 def simulate(seed:int=0, n_users:int=1000, n_items:int=300) -> Market:
     "A whole market from one seed."
     if n_users < 1: raise ValueError(f"n_users is {n_users}: at least one user is needed")
     shelf, people = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
     items = make_items(shelf, n_items)
     popular, quality = np.round(.6*normal(shelf, n_items), 3), np.round(normal(shelf, n_items), 3)
-    bought, session, length, taste = histories_and_taste(people, items, popular, n_users)
-    log = write_log(people, items, quality, bought, session, length, taste)
+    bought, session, length, taste = _shop(people, items, popular, n_users)
+    log = _write_log(people, items, quality, bought, session, length, taste)
     return _assemble(log, items.assign(popular=popular, quality=quality), taste, session)
 
 def _assemble(log, items, taste, session):
@@ -283,7 +271,20 @@ def _assemble(log, items, taste, session):
     pictures = np.stack([draw_picture(i) for i in items.to_dict("records")])
     return Market(inter, pictures, items.popular.to_numpy(), items.quality.to_numpy(), taste, session)
 
-# %% ../../nbs/10_data/110_market.ipynb #404f6625
+# %% ../../nbs/10_data/110_market.ipynb #5218e774
+@patch
+def best_list(self:Market, users, histories, k:int=10) -> np.ndarray: # (b, k) best first
+    "The k likeliest next items: no list has a better expected hit@k or ndcg@k."
+    return np.argsort(-self.next_probs(users, histories), axis=1, kind="stable")[:, :k]
+
+@patch
+def ceiling(self:Market, users, histories, ks=(1, 5, 10)) -> dict: # "hit@k", "ndcg@k"
+    "Expected hit@k and ndcg@k of the best lists, exact: no luck of a draw in them."
+    p = -np.sort(-self.next_probs(users, histories), axis=1)
+    gain = 1/np.log2(np.arange(p.shape[1]) + 2)
+    return {f"{m}@{k}": float((p*w)[:, :k].sum(1).mean()) for k in ks for m, w in (("hit", 1), ("ndcg", gain))}
+
+# %% ../../nbs/10_data/110_market.ipynb #714e8ee7
 def save_market(market:Market, folder:Path=None):
     "Write a market as two tables and one file of arrays."
     folder = Path(folder or package_data("market")); folder.mkdir(parents=True, exist_ok=True)
@@ -303,10 +304,66 @@ def load_market(folder:Path=None # None: the market shipped with the package
     arrays = load_file(folder/"taste.safetensors")
     return _assemble(pd.read_parquet(folder/"log.parquet"), pd.read_parquet(folder/"items.parquet"), arrays["taste"], arrays["sessions"])
 
-# %% ../../nbs/10_data/110_market.ipynb #4d046936
+# %% ../../nbs/10_data/110_market.ipynb #478ed9f8
 def fingerprint(market:Market) -> str: # SHA-256, hexadecimal
     "One number for all that a market holds."
     inter, h = market.interactions, hashlib.sha256()
     for table in (inter.df, inter.items): h.update(table.to_csv(index=False, lineterminator="\n").encode())
     for a in (market.pictures, market.popular, market.quality, market.taste, market.sessions): h.update(np.ascontiguousarray(a).tobytes())
     return h.hexdigest()
+
+# %% ../../nbs/10_data/110_market.ipynb #e6625628
+def _lines(path, lines, encoding="utf-8"):
+    "Write lines to a text file, or to a gzip by its name, in place of an old one."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = "".join(line + "\n" for line in lines).encode(encoding)
+    with atomic_path(path) as part: part.write_bytes(gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
+    return path
+
+def _days(times, form): return pd.to_datetime(times, unit="s").dt.strftime(form)
+
+# %% ../../nbs/10_data/110_market.ipynb #3c1a4aeb
+def _amazon_rows(df) -> list: # one dictionary a review
+    "Reviews with the field names of the Amazon files."
+    return [dict(reviewerID=f"A{r.user:013d}", asin=r.label, reviewerName=f"user {r.user}", helpful=[0, 0], reviewText=r.text, overall=float(r.rating),
+                 summary=r.summary, unixReviewTime=r.time, reviewTime=d) for r, d in zip(df.itertuples(), _days(df.time, "%m %d, %Y"))]
+
+def _emit_amazon(folder, df, items):
+    "The 2014 form (metadata are Python literals) and the 2018 form (JSON, prices as text)."
+    rows, goods = _amazon_rows(df), items.to_dict("records")
+    old = [dict(asin=i["item"], title=i["title"], price=i["price"], brand=i["brand"], categories=[["Market", i["category"]]]) for i in goods]
+    new = [dict(category=["Market", i["category"]], title=i["title"], price=f"${i['price']:.2f}", brand=i["brand"], asin=i["item"]) for i in goods]
+    late = [{k: v for k, v in r.items() if k != "helpful"} | dict(verified=True) for r in rows]
+    return [_lines(folder/"amazon14"/"reviews_Market_5.json.gz", map(json.dumps, rows)), _lines(folder/"amazon14"/"meta_Market.json.gz", map(repr, old)),
+            _lines(folder/"amazon18"/"Market_5.json.gz", map(json.dumps, late)), _lines(folder/"amazon18"/"meta_Market.json.gz", map(json.dumps, new))]
+
+# %% ../../nbs/10_data/110_market.ipynb #572937de
+def _emit_movielens(folder, df, items):
+    "The MovieLens-1M form: `::` between fields, numbers from 1, Latin-1."
+    ratings = [f"{r.user + 1}::{r.item + 1}::{int(r.rating)}::{r.time}" for r in df.itertuples()]
+    movies = [f"{n + 1}::{i.title} (2022)::{i.category}" for n, i in zip(items.index, items.itertuples())]
+    return [_lines(folder/"ml-1m"/"ratings.dat", ratings, "latin-1"), _lines(folder/"ml-1m"/"movies.dat", movies, "latin-1")]
+
+def _emit_yelp(folder, df, items):
+    "The Yelp form: reviews and businesses as JSON lines, dates as text."
+    days, name = _days(df.time, "%Y-%m-%d %H:%M:%S"), "yelp_academic_dataset_{}.json".format
+    reviews = [dict(review_id=f"r{n:021d}", user_id=f"u{r.user:021d}", business_id=r.label, stars=float(r.rating), useful=0, funny=0, cool=0, text=r.text, date=d)
+               for n, (r, d) in enumerate(zip(df.itertuples(), days))]
+    shops = [dict(business_id=i.item, name=i.title, city="Market", state="", stars=4.0, review_count=1, is_open=1, categories=f"Market, {i.category}") for i in items.itertuples()]
+    return [_lines(folder/"yelp"/name("review"), map(json.dumps, reviews)), _lines(folder/"yelp"/name("business"), map(json.dumps, shops))]
+
+# %% ../../nbs/10_data/110_market.ipynb #2bca29dc
+@patch
+def emit(self:Market, folder:Path, # receives amazon14/, amazon18/, ml-1m/ and yelp/
+         users:int=50              # how many users, from the first
+        ) -> list:                 # the files written
+    "Write a slice of the market in four public formats, so that their loaders can be tried."
+    if users < 1: raise ValueError(f"users is {users}: emit at least one")
+    df = self.interactions.df[self.interactions.df.user < users]
+    items = self.items.iloc[np.sort(df.item.unique())]
+    df = df.assign(label=self.items["item"].to_numpy()[df.item])
+    return [*_emit_amazon(Path(folder), df, items), *_emit_movielens(Path(folder), df, items), *_emit_yelp(Path(folder), df, items)]
+
+def emit(folder:Path, users:int=50) -> list: # the files written
+    "Write a slice of the shipped market in four public formats."
+    return load_market().emit(folder, users)

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['PRESETS', 'Sequential', 'measure']
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #831d4d9d
+# %% ../../nbs/70_predict/705_sequential.ipynb #3ebf3d35
 from pathlib import Path
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #9f4ee30f
+# %% ../../nbs/70_predict/705_sequential.ipynb #43539581
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from fastcore.basics import patch
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #061443d4
+# %% ../../nbs/70_predict/705_sequential.ipynb #810cbbc0
 from ..core import atomic_path, progress, read_json, write_json, seed_everything
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors
 from ..index.ids import load_index, save_index
@@ -25,13 +25,13 @@ from .beam import beam_search
 from ..pretrain.packed import ItemT5, length_batches, pad, windows
 from ..pretrain.t5 import T5Config
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #296c2075
+# %% ../../nbs/70_predict/705_sequential.ipynb #11f89990
 PRESETS = {
     "smoke": dict(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_decoder_layers=1, dropout=0.1, epochs=8, lr=5e-3, budget=256),
     "small": dict(d_model=128, d_kv=32, d_ff=512, num_layers=2, num_decoder_layers=1, dropout=0.2, epochs=10, lr=2e-3, budget=512),
     "full": dict(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=24, lr=2e-3, budget=512)}
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #0c4a469b
+# %% ../../nbs/70_predict/705_sequential.ipynb #87182b3b
 class Sequential:
     "A generative next-item recommender for bare histories."
     def __init__(self, index, preset:str="small", # smoke, small or full
@@ -45,11 +45,11 @@ class Sequential:
         config = T5Config(vocabulary, p["d_model"], p["d_kv"], p["d_ff"], p["num_layers"], p["num_decoder_layers"],
                           p["d_model"]//p["d_kv"], dropout_rate=p["dropout"])
         seed_everything(seed)
-        self.model = ItemT5(config, words, self.trie.children[-1], max_items).eval()
+        self.model = ItemT5(config, words, max_items, self.trie.children[-1]).eval()
 
     def __repr__(self): return f"Sequential {self.preset!r}: {sum(p.numel() for p in self.model.parameters()):,} weights, {self.index}"
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #d0462836
+# %% ../../nbs/70_predict/705_sequential.ipynb #9796f85b
 @patch
 def fit(self:Sequential, sequences:list,  # training sequences, one integer array per user
         folder:Path=None,                 # where log and checkpoint go; a run found there is continued
@@ -66,7 +66,7 @@ def fit(self:Sequential, sequences:list,  # training sequences, one integer arra
     return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder,
                    valid=valid and (lambda _: valid(self)), valid_every=max(1, p["epochs"]//4)).fit()
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #8d347011
+# %% ../../nbs/70_predict/705_sequential.ipynb #96f75f3e
 @patch
 @torch.no_grad()
 def recommend(self:Sequential, histories:list,  # one integer array per user
@@ -85,7 +85,7 @@ def recommend(self:Sequential, histories:list,  # one integer array per user
         items[rows, :found.shape[1]], scores[rows, :found.shape[1]] = found[:, :k], score[:, :k]
     return items, scores
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #63053733
+# %% ../../nbs/70_predict/705_sequential.ipynb #2cf5c252
 @patch
 def save(self:Sequential, folder:Path):
     "Write model and index into a folder."
@@ -94,7 +94,7 @@ def save(self:Sequential, folder:Path):
     write_json(folder/"model.json", dict(kind="sequential", preset=self.preset, seed=self.seed, max_items=self.max_items, index=self.index.digest()))
     with atomic_path(folder/"model.safetensors") as path: save_file(self.model.state_dict(), path)
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #ce6f05a4
+# %% ../../nbs/70_predict/705_sequential.ipynb #f9f99175
 @patch(cls_method=True)
 def load(cls:Sequential, folder:Path) -> Sequential:
     "Read a model written by `save`; an index that does not belong to it is refused."
@@ -105,7 +105,7 @@ def load(cls:Sequential, folder:Path) -> Sequential:
     self.model.load_state_dict(load_file(folder/"model.safetensors"))
     return self
 
-# %% ../../nbs/70_predict/705_sequential.ipynb #9e45ad35
+# %% ../../nbs/70_predict/705_sequential.ipynb #f8dfb5f5
 def measure(model:Sequential, split, part:str # "valid" or "test"
            ) -> dict:
     "hit, ndcg and mrr at 5 and 10 of the generated lists, seen items left out."

@@ -5,38 +5,43 @@
 # %% auto #0
 __all__ = ['ItemT5', 'windows', 'length_batches', 'pad']
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #decff063
+# %% ../../nbs/50_pretrain/510_packed.ipynb #03fa9c80
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #16f3f42c
+# %% ../../nbs/50_pretrain/510_packed.ipynb #95de3f42
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .t5 import T5, T5Config, hide
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #e88151ea
+# %% ../../nbs/50_pretrain/510_packed.ipynb #2f2e2ae4
 class ItemT5(T5):
     "A T5 whose sources may hold items as single words: token number `vocab_size + item`."
     def __init__(self, config:T5Config,
                  words:Tensor,          # (items, levels) vocabulary numbers of each item's name, from `name_words`
-                 places:Tensor=None,    # (branches, width) the item at each place of the trie's last level, −1 for none; its tokens end the vocabulary
-                 max_items:int=20       # items of history that are told apart by recency
+                 max_items:int=20,      # items of history that are told apart by recency
+                 places:Tensor=None     # (branches, width) where last tokens are items' own: the item at each place of the trie's last level, −1 for none
                 ):
         super().__init__(config)
         self.register_buffer("words", words)
         self.register_buffer("places", places)
         self.recency = nn.Embedding(max_items + 1, config.num_heads)
         nn.init.zeros_(self.recency.weight)
+        if places is None:                  # names share all their tokens: an item also gets a vector of its own
+            self.items = nn.Embedding(len(words), config.d_model)
+            nn.init.normal_(self.items.weight, std=0.02)
 
     def embed(self, ids):
         "Vectors of words; for items the sum of their name's vectors."
         first = self.config.vocab_size
         x = self.shared(ids.clamp(max=first - 1))
         if ids.numel() == 0 or ids.max() < first: return x
-        return torch.where((ids >= first)[..., None], self.shared(self.words[(ids - first).clamp(min=0)]).sum(-2), x)
+        item = (ids - first).clamp(min=0)
+        named = self.shared(self.words[item]).sum(-2)
+        return torch.where((ids >= first)[..., None], named if self.places is not None else named + self.items(item), x)
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #e10510f0
+# %% ../../nbs/50_pretrain/510_packed.ipynb #c1f5a3f0
 @patch
 def read_histories(self:ItemT5, history:Tensor # (batch, items) item numbers, −1 after the end
                   ) -> Tensor:                 # (batch, items, d_model)
@@ -45,7 +50,7 @@ def read_histories(self:ItemT5, history:Tensor # (batch, items) item numbers, �
     past = torch.ones(n, n, dtype=torch.bool, device=history.device).tril()
     return self.encode(history.clamp(min=0) + self.config.vocab_size, past & (history >= 0)[:, None] | torch.eye(n, dtype=torch.bool, device=history.device))
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #cb30eaf3
+# %% ../../nbs/50_pretrain/510_packed.ipynb #2054503c
 @patch
 def look_back(self:ItemT5, history:Tensor,  # (batch, items)
               visible:Tensor                # (batch, targets) how many items each target may see
@@ -56,7 +61,7 @@ def look_back(self:ItemT5, history:Tensor,  # (batch, items)
     bias = self.recency(age.clamp(0, self.recency.num_embeddings - 1)).permute(0, 3, 1, 2)
     return bias + hide((age >= 0) & (history >= 0)[:, None])[:, None]
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #9ccb5ca1
+# %% ../../nbs/50_pretrain/510_packed.ipynb #3c26baf2
 @patch
 def branch_scores(self:ItemT5, x:Tensor,   # (n, d_model)
                   branch:Tensor            # (n,) the branch each row is in
@@ -68,7 +73,7 @@ def branch_scores(self:ItemT5, x:Tensor,   # (n, d_model)
     scores = torch.cat([rows @ vectors.T for vectors, rows in parts if len(rows)])
     return scores[order.argsort()].masked_fill(self.places[branch] < 0, -1e9)
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #fc1758bc
+# %% ../../nbs/50_pretrain/510_packed.ipynb #47077acd
 @patch
 def level_log_probs(self:ItemT5, hidden:Tensor,  # (batch, beams, d_model)
                     level:int, branch:Tensor,    # (batch, beams) node reached so far
@@ -78,7 +83,7 @@ def level_log_probs(self:ItemT5, hidden:Tensor,  # (batch, beams, d_model)
     if level < self.words.shape[1] - 1: return self.scores(hidden, slice(first, first + size)).float().log_softmax(-1)
     return self.branch_scores(hidden.flatten(0, 1), branch.flatten()).float().log_softmax(-1).view(*branch.shape, size)
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #31f5b8bd
+# %% ../../nbs/50_pretrain/510_packed.ipynb #c47ec318
 @patch
 def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories with their last item, −1 after the end
                    first:Tensor=None            # (batch,) number of the first item to predict, default 1
@@ -97,7 +102,7 @@ def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories w
     last = self.branch_scores(hidden[:, -1], branch)
     return (F.cross_entropy(upper.float(), words[:, :-1].flatten() - 2, reduction="sum") + F.cross_entropy(last.float(), place, reduction="sum"))/words.numel()
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #c1a39bdd
+# %% ../../nbs/50_pretrain/510_packed.ipynb #970f7fed
 @patch
 @torch.no_grad()
 def start_from(self:ItemT5, vectors:Tensor # (items, dims ≤ d_model) positions of the items
@@ -111,7 +116,7 @@ def start_from(self:ItemT5, vectors:Tensor # (items, dims ≤ d_model) positions
         mean = torch.zeros_like(self.shared.weight).index_add_(0, self.words[:, level], x)[token]/count[:, None]
         self.shared.weight[token] = mean
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #1268c244
+# %% ../../nbs/50_pretrain/510_packed.ipynb #c5d3be30
 def windows(sequences:list,      # one integer array per user
             max_items:int=20     # items of history kept before a target
            ) -> list:            # (items, number of the first target) pairs
@@ -125,7 +130,7 @@ def windows(sequences:list,      # one integer array per user
             cut.append((s[max(0, stop - max_items - 1):stop], max_items + 1 - (stop - end)))
     return cut
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #dbc313a1
+# %% ../../nbs/50_pretrain/510_packed.ipynb #fc596d56
 def length_batches(lengths:np.ndarray,  # length of each example
                    budget:int,          # largest sum of padded lengths in a batch
                    rng                  # numpy Generator
@@ -137,7 +142,7 @@ def length_batches(lengths:np.ndarray,  # length of each example
         if i == len(order) or (i - start + 1)*lengths[order[i]] > budget: batches.append(order[start:i]); start = i
     return [batches[i] for i in rng.permutation(len(batches))]
 
-# %% ../../nbs/50_pretrain/510_packed.ipynb #5d441ce7
+# %% ../../nbs/50_pretrain/510_packed.ipynb #39c49cc9
 def pad(rows:list,          # integer arrays
         value:int=-1) -> Tensor: # (rows, longest)
     "A rectangle of rows, filled up at the right."

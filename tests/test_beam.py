@@ -1,0 +1,67 @@
+"Beam search over random tries: every output is an allowed item, none twice, best first, and equal to scoring everything."
+import numpy as np, torch
+from hypothesis import given, settings, strategies as st
+from p5_nb.index.ids import ItemIndex
+from p5_nb.index.trie import build_trie, name_words, walk
+from p5_nb.predict.beam import beam_search, score_items
+from p5_nb.pretrain.packed import ItemT5
+from p5_nb.pretrain.t5 import T5, T5Config
+
+@st.composite
+def indexes(draw):
+    "A random index: 1 to 3 levels, some of the possible names taken."
+    sizes = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    room = int(np.prod(sizes))
+    taken = np.random.default_rng(draw(st.integers(0, 2**16))).choice(room, draw(st.integers(1, room)), replace=False)
+    return ItemIndex(np.stack(np.unravel_index(taken, sizes), 1), sizes, "drawn")
+
+def model_for(index, seed):
+    torch.manual_seed(seed)
+    offsets = [2 + sum(index.sizes[:l]) for l in range(len(index.sizes))]
+    return T5(T5Config(2 + sum(index.sizes), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2)).eval(), offsets
+
+@settings(max_examples=40, deadline=None)
+@given(indexes(), st.integers(0, 99), st.data())
+def test_full_beam_equals_scoring_everything(index, seed, data):
+    model, offsets = model_for(index, seed)
+    states, look, n = model.encode(torch.randint(2, model.config.vocab_size, (3, 4))), torch.zeros(1, 1, 1, 1), len(index)
+    gone = torch.tensor([data.draw(st.lists(st.integers(-1, n - 1), min_size=2, max_size=2)) for _ in range(3)])
+    with torch.no_grad(): exact = score_items(model, states, look, torch.tensor(index.codes) + torch.tensor(offsets))
+    for row, g in zip(exact, gone): row[g[g >= 0]] = -torch.inf
+    width = int(np.prod([max(s, 1) for s in index.sizes]))
+    items, scores = beam_search(model, states, look, build_trie(index), offsets, k=width, forbidden=gone)
+    for row in range(3):
+        left = int((exact[row] > -torch.inf).sum())
+        assert torch.allclose(scores[row, :left], exact[row].sort(descending=True).values[:left], atol=1e-4)
+        assert sorted(items[row, :left].tolist()) == sorted(torch.nonzero(exact[row] > -torch.inf).flatten().tolist())
+        assert (items[row, left:] == -1).all()
+
+@settings(max_examples=40, deadline=None)
+@given(indexes(), st.integers(0, 99), st.integers(1, 8))
+def test_narrow_beam_gives_only_items(index, seed, k):
+    model, offsets = model_for(index, seed)
+    items, scores = beam_search(model, model.encode(torch.randint(2, model.config.vocab_size, (4, 3))), torch.zeros(1, 1, 1, 1), build_trie(index), offsets, k)
+    for row, s in zip(items.tolist(), scores):
+        real = [i for i in row if i >= 0]
+        assert real and len(set(real)) == len(real) and all(0 <= i < len(index) for i in real)
+        assert (s[1:] <= s[:-1]).all()
+
+@settings(max_examples=60, deadline=None)
+@given(indexes())
+def test_names_spell_items(index):
+    trie = build_trie(index)
+    assert walk(trie, torch.tensor(index.codes)).tolist() == list(range(len(index)))
+    words, vocabulary = name_words(trie)
+    assert len(set(words[:, -1].tolist())) == len(index) and words.min() >= 2 and words.max() < vocabulary
+
+def test_probabilities_of_all_items_add_up_to_one():
+    index = ItemIndex(np.random.default_rng(0).permutation([(a, b) for a in range(5) for b in range(6)])[:23], (5, 6), "drawn")
+    trie = build_trie(index)
+    words, vocabulary = name_words(trie)
+    torch.manual_seed(0)
+    model = ItemT5(T5Config(vocabulary, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2), words, places=trie.children[-1]).eval()
+    history = torch.tensor([[3, 1, 22], [5, 7, -1]])
+    with torch.no_grad(): states, look = model.read_histories(history), model.look_back(history, (history >= 0).sum(1)[:, None])
+    items, scores = beam_search(model, states, look, trie, [2, 7], 30, log_probs=model.level_log_probs)
+    assert (items[:, :23] >= 0).all()
+    assert torch.allclose(scores[:, :23].exp().sum(1), torch.ones(2), atol=1e-5)
