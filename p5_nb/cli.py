@@ -7,7 +7,7 @@ __all__ = ['FORMATS', 'FOLDER', 'USER', 'ITEM', 'ANY', 'run_notebook', 'paramete
            'execute', 'run_folder', 'terminal', 'perform', 'find_records', 'outcome', 'run', 'resume', 'data', 'show',
            'recommend', 'rate', 'explain', 'results', 'draw', 'figures', 'verb', 'reader', 'main']
 
-# %% ../nbs/00_start/007_cli.ipynb #ffa7c868
+# %% ../nbs/00_start/007_cli.ipynb #5275eb2e
 import argparse, datetime, difflib, os, re, sys, time
 from pathlib import Path
 import pandas as pd
@@ -15,7 +15,7 @@ import p5_nb
 from .core import read_json, repo_folder, write_json
 from .results import check_record, results_folder
 
-# %% ../nbs/00_start/007_cli.ipynb #308d79e2
+# %% ../nbs/00_start/007_cli.ipynb #f4724bdb
 def run_notebook(
     data:str # "market" or another set, or a file
 )->Path: # the tour for the market, the run notebook for everything else
@@ -23,7 +23,7 @@ def run_notebook(
     base = repo_folder()/"nbs" if repo_folder() else Path(p5_nb.__file__).parent/"_nbs"
     return base/("00_start/000_tour.ipynb" if data == "market" else "90_paper/900_run.ipynb")
 
-# %% ../nbs/00_start/007_cli.ipynb #6743ce99
+# %% ../nbs/00_start/007_cli.ipynb #fab01274
 def parameters(
     notebook # notebook node, as nbformat reads it
 )->list[str]:
@@ -32,7 +32,7 @@ def parameters(
     code = "\n".join(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     return [n.id for line in ast.parse(code).body for n in ast.walk(line) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
-# %% ../nbs/00_start/007_cli.ipynb #932e305f
+# %% ../nbs/00_start/007_cli.ipynb #f441a953
 def ready(
     path:str|Path, # a notebook
     given:dict # parameter → value
@@ -46,7 +46,7 @@ def ready(
         if c.cell_type == "code" and re.search(r"^#\| *eval: *false", c.source, re.M): c.metadata.setdefault("tags", []).append("skip-execution")
     return notebook
 
-# %% ../nbs/00_start/007_cli.ipynb #e73e3dae
+# %% ../nbs/00_start/007_cli.ipynb #2145ae04
 def narrate(manager):
     "Print each section heading of a notebook when its execution gets there."
     start, begin = time.time(), manager.cell_start
@@ -54,11 +54,11 @@ def narrate(manager):
     def cell_start(cell, index=None, **kw):
         if cell.cell_type == "markdown" and cell.source.startswith("## "):
             head = cell.source.splitlines()[0][3:]
-            print(f"{time.time() - start:5.0f} s  {heads.index(head) + 1} of {len(heads)}: {head}", flush=True)
+            print(f"{time.time() - start:5.0f} s  {head}  ({heads.index(head) + 1} of {len(heads)})", flush=True)
         return begin(cell, index, **kw)
     manager.cell_start = cell_start
 
-# %% ../nbs/00_start/007_cli.ipynb #c1639864
+# %% ../nbs/00_start/007_cli.ipynb #644cbeec
 def quiet_kernels():
     "A manager whose kernels keep their log lines to themselves; what cells print goes into the notebook as always."
     import subprocess
@@ -67,7 +67,7 @@ def quiet_kernels():
         async def start_kernel(self, **kw): await super()._async_start_kernel(stderr=subprocess.DEVNULL, **kw)
     return Quiet
 
-# %% ../nbs/00_start/007_cli.ipynb #c487e29c
+# %% ../nbs/00_start/007_cli.ipynb #398658c5
 def execute(
     path:str|Path, # the notebook
     out:str|Path, # where the executed one is written, cell by cell
@@ -89,7 +89,7 @@ def execute(
     return papermill.execute_notebook(ready(path, given), str(out), given, engine_name="p5nb", kernel_name="python3", language="python", progress_bar=False,
                                       cwd=cwd and str(cwd), execution_timeout=limit, kernel_manager_class=quiet_kernels())
 
-# %% ../nbs/00_start/007_cli.ipynb #249391be
+# %% ../nbs/00_start/007_cli.ipynb #ab93b09c
 def run_folder(
     data:str, # a set or a file
     out:str|None=None, # a folder somebody wished for
@@ -99,13 +99,13 @@ def run_folder(
     if out: return Path(out)
     return Path("runs")/f"{Path(data).stem}-{now or datetime.datetime.now():%Y%m%d-%H%M%S}"
 
-# %% ../nbs/00_start/007_cli.ipynb #dccd5b27
+# %% ../nbs/00_start/007_cli.ipynb #723cd14d
 def terminal()->str: # "" where nobody watches
     "The terminal in front of the person, as a file another process can write to."
     try: return os.ttyname(sys.stderr.fileno())
     except (AttributeError, OSError, ValueError): return ""
 
-# %% ../nbs/00_start/007_cli.ipynb #236c8bf0
+# %% ../nbs/00_start/007_cli.ipynb #1833a300
 def perform(
     folder:Path # holds parameters.json, as written by `run`
 )->int: # exit code
@@ -127,7 +127,7 @@ def _stopped(out, reason):
     print(f"p5nb: {reason}\nAll of it up to there: {out}", file=sys.stderr)
     return 1
 
-# %% ../nbs/00_start/007_cli.ipynb #f11af243
+# %% ../nbs/00_start/007_cli.ipynb #da2c5bc7
 def find_records(
     *folders:str|Path # looked into, with the folders directly below
 )->dict: # path → record
@@ -136,7 +136,7 @@ def find_records(
     found = {p: read_json(p) for p in dict.fromkeys(paths)}
     return {p: check_record(r, str(p)) for p, r in found.items() if isinstance(r, dict) and {"schema", "run", "metrics"} <= set(r)}
 
-# %% ../nbs/00_start/007_cli.ipynb #08f6f0c6
+# %% ../nbs/00_start/007_cli.ipynb #efe60e89
 def outcome(folder:Path)->int:
     "Print the measures and files of a run folder."
     from p5_nb.report import measures_table
@@ -147,7 +147,7 @@ def outcome(folder:Path)->int:
     print("\nTo read: " + " · ".join(str(p) for p in pages))
     return 0
 
-# %% ../nbs/00_start/007_cli.ipynb #c38cb0ad
+# %% ../nbs/00_start/007_cli.ipynb #c1df96ef
 def run(
     data:str="market", # market, beauty … (`p5nb data` lists them) or your own CSV or Parquet file
     run:str="small", # smoke, small or full: how long it trains
@@ -162,7 +162,7 @@ def run(
     write_json(folder/"parameters.json", dict(data=data, run=run, seed=seed))
     return perform(folder)
 
-# %% ../nbs/00_start/007_cli.ipynb #5330d63d
+# %% ../nbs/00_start/007_cli.ipynb #cc6d49f6
 def resume(
     folder:str # a run's folder
 )->int:
@@ -170,7 +170,7 @@ def resume(
     if not (Path(folder)/"parameters.json").exists(): raise FileNotFoundError(f"{folder} holds no parameters.json; give the folder of a run, such as runs/market-…")
     return perform(Path(folder))
 
-# %% ../nbs/00_start/007_cli.ipynb #7af679d9
+# %% ../nbs/00_start/007_cli.ipynb #25202984
 def _known(name):
     "Refuse the name of a set there is none of, with the nearest."
     from p5_nb.data.loaders import SETS
@@ -178,7 +178,7 @@ def _known(name):
     near = difflib.get_close_matches(name, names, 1)
     if name not in names: raise ValueError(f"{name!r} is neither a file nor a known set.{f' Did you mean {near[0]!r}?' if near else ''} There are {', '.join(names)}")
 
-# %% ../nbs/00_start/007_cli.ipynb #b944501b
+# %% ../nbs/00_start/007_cli.ipynb #4023e4d8
 FORMATS = "sequences", "recbole", "lcrec"
 
 def data(
@@ -197,7 +197,7 @@ def data(
     if to: _write(log, *to)
     return 0
 
-# %% ../nbs/00_start/007_cli.ipynb #4486926a
+# %% ../nbs/00_start/007_cli.ipynb #7e393a61
 def _list_sets():
     "Known sets, and where they come from."
     from p5_nb.core import find_file
@@ -212,7 +212,7 @@ def _write(log, form, folder):
     Path(folder).mkdir(parents=True, exist_ok=True)
     print("written:", getattr(writers, f"write_{form}")(log, Path(folder)))
 
-# %% ../nbs/00_start/007_cli.ipynb #338b52a3
+# %% ../nbs/00_start/007_cli.ipynb #2b45f82f
 def show(
     answer # a table, a list, a number or a sentence
 ):
@@ -221,12 +221,12 @@ def show(
     elif isinstance(answer, (list, tuple)): print("\n".join("  ".join(map(str, a)) if isinstance(a, (list, tuple)) else str(a) for a in answer))
     else: print(f"{answer:.2f}" if isinstance(answer, float) else answer)
 
-# %% ../nbs/00_start/007_cli.ipynb #63b3b7c1
+# %% ../nbs/00_start/007_cli.ipynb #90e6f427
 def _model(folder):
     "The model a run saved."
     if not Path(folder).is_dir(): raise FileNotFoundError(f"there is no folder {folder}; give a run's folder, such as runs/market-… (make one with: p5nb run)")
     from p5_nb.predict.pipeline import P5
-    return P5.load(next(f for f in (Path(folder)/"model", Path(folder)) if f.is_dir()))
+    return P5.load(next((f for f in (Path(folder), Path(folder)/"model") if (f/"p5.json").exists()), folder))
 
 def recommend(
     folder:str, # a run's folder
@@ -237,7 +237,7 @@ def recommend(
     show(_model(folder).recommend(user, k=k))
     return 0
 
-# %% ../nbs/00_start/007_cli.ipynb #3598ae6b
+# %% ../nbs/00_start/007_cli.ipynb #47443c37
 def rate(
     folder:str, # a run's folder
     user:str, # label of a user
@@ -256,7 +256,7 @@ def explain(
     show(_model(folder).explain(user, item))
     return 0
 
-# %% ../nbs/00_start/007_cli.ipynb #ebb2990c
+# %% ../nbs/00_start/007_cli.ipynb #97712b26
 def _records(folder):
     "Records of a folder; of the project and of runs/ where none is named."
     found = find_records(folder) if folder else find_records(results_folder(), "runs")
@@ -272,7 +272,7 @@ def results(
     print(pd.DataFrame(rows).sort_values(["dataset", "task", *measures[:1]]).to_string(index=False, float_format="{:.4f}".format, na_rep="–"))
     return 0
 
-# %% ../nbs/00_start/007_cli.ipynb #376ea2d4
+# %% ../nbs/00_start/007_cli.ipynb #da58aec6
 def draw(
     record:dict, # a run record with test measures
     most:int=2 # how many measures
@@ -288,7 +288,7 @@ def draw(
     ax.set_ylabel("test part")
     return fig
 
-# %% ../nbs/00_start/007_cli.ipynb #6b69b405
+# %% ../nbs/00_start/007_cli.ipynb #fddadb0e
 def figures(
     folder:str|None=None, # None: the project's records and those in runs/
     out:str="." # where the pictures go
@@ -302,7 +302,7 @@ def figures(
         print(path)
     return 0
 
-# %% ../nbs/00_start/007_cli.ipynb #57280a83
+# %% ../nbs/00_start/007_cli.ipynb #54cb2c11
 def verb(
     verbs, # from add_subparsers
     function, # its name is the verb, its documentation the help
@@ -313,7 +313,7 @@ def verb(
     for names, options in arguments: reader.add_argument(*names.split(), **options)
     reader.set_defaults(function=function)
 
-# %% ../nbs/00_start/007_cli.ipynb #4cac9e51
+# %% ../nbs/00_start/007_cli.ipynb #b6ebec64
 FOLDER, USER, ITEM = ("folder", dict(help="a run's folder, such as runs/market-…")), ("user", dict(help="label of a user")), ("item", dict(help="label of an item"))
 ANY = ("folder", dict(nargs="?", help="folder with records; default: all of the project"))
 
@@ -333,7 +333,7 @@ def reader()->argparse.ArgumentParser:
     verb(verbs, figures, ANY, ("--out", dict(default=".", help="where the pictures go; default here")))
     return p
 
-# %% ../nbs/00_start/007_cli.ipynb #269f68ce
+# %% ../nbs/00_start/007_cli.ipynb #ad172cec
 def main(
     words:list[str]|None=None # None: those of the shell
 )->int: # exit code

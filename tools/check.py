@@ -47,7 +47,7 @@ def pytest(*what):
     "Counts of a pytest run; prints what was skipped and what took long."
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder)/"report.xml"
-        code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", "worksteal", "--durations", "12", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
+        code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", "loadgroup", "--durations", "12", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
         if not report.exists(): return 0, 1, 0, output
         suite = ET.parse(report).getroot().find("testsuite")
     skipped = [f"{c.get('name')}: {c.find('skipped').get('message')}" for c in suite.iter("testcase") if c.find("skipped") is not None]

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['OWNERS', 'FILES', 'digest', 'tell_terms', 'unpack', 'fetch']
 
-# %% ../../nbs/10_data/121_download.ipynb #3c49aade
+# %% ../../nbs/10_data/121_download.ipynb #ca9acadc
 import hashlib, http.client, os, tempfile, zipfile
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-# %% ../../nbs/10_data/121_download.ipynb #713bacc1
+# %% ../../nbs/10_data/121_download.ipynb #e3d2f3c9
 from ..core import progress
 
-# %% ../../nbs/10_data/121_download.ipynb #a52cf981
+# %% ../../nbs/10_data/121_download.ipynb #449e6eb4
 def digest(path:Path # file to read, in pieces of one MB
           ) -> str:  # 64 hexadecimal digits
     "The SHA-256 of a file."
@@ -23,7 +23,7 @@ def digest(path:Path # file to read, in pieces of one MB
         while piece := file.read(2**20): total.update(piece)
     return total.hexdigest()
 
-# %% ../../nbs/10_data/121_download.ipynb #ac916242
+# %% ../../nbs/10_data/121_download.ipynb #4a29774a
 OWNERS = {
     "amazon14": dict(page="https://jmcauley.ucsd.edu/data/amazon/", terms="No licence is stated; offered for research, citation asked for. Review texts belong to their authors: do not publish copies.",
         citation="J. McAuley, C. Targett, Q. Shi, A. van den Hengel. Image-based recommendations on styles and substitutes. SIGIR 2015."),
@@ -35,12 +35,12 @@ OWNERS = {
         citation="I. Cantador, P. Brusilovsky, T. Kuflik. HetRec 2011. RecSys 2011."),
     "yelp": dict(page="https://www.yelp.com/dataset", terms="Yelp's dataset agreement, which a person must accept on the page.", citation="Yelp Open Dataset.")}
 
-# %% ../../nbs/10_data/121_download.ipynb #fe6f3bfe
+# %% ../../nbs/10_data/121_download.ipynb #c225a0bf
 _S3REC = "https://raw.githubusercontent.com/RUCAIBox/CIKM2020-S3Rec/master/data/"
 _MAPS = "https://raw.githubusercontent.com/WangXFng/RDRec/aa78eec5511e5937c66ba41c41e77ab6447ac0b3/data/"
 _SMALL18, _META18, _LENS = "https://jmcauley.ucsd.edu/data/amazon_v2/categoryFilesSmall/", "https://jmcauley.ucsd.edu/data/amazon_v2/metaFiles2/", "https://files.grouplens.org/datasets/movielens/"
 
-# %% ../../nbs/10_data/121_download.ipynb #bed2a823
+# %% ../../nbs/10_data/121_download.ipynb #05a0c403
 FILES = {  # place below a data folder → (owner, address, SHA-256)
     "amazon14_sequences/Beauty.txt": ("amazon14", _S3REC + "Beauty.txt", "226cce9c3105299ca0db9615d7d3fb32b3175e90da43100ae352599f0f0107b8"),
     "amazon14_sequences/Sports_and_Outdoors.txt": ("amazon14", _S3REC + "Sports_and_Outdoors.txt", "2a095e0648872beb9982408958290f5d655db5be2911c3756b5446de9f0b8de2"),
@@ -49,7 +49,7 @@ FILES = {  # place below a data folder → (owner, address, SHA-256)
     "amazon14_sequences/Sports_and_Outdoors_item2attributes.json": ("amazon14", _S3REC + "Sports_and_Outdoors_item2attributes.json", "7fb10733ac4f1811384a52144cdefa7fcc7536fa80a7232c5da9bd789155c34b"),
     "amazon14_sequences/Toys_and_Games_item2attributes.json": ("amazon14", _S3REC + "Toys_and_Games_item2attributes.json", "d371acd25101eedac04afc727626464b7acec770c4eda708705d51eb76eb1ad0")}
 
-# %% ../../nbs/10_data/121_download.ipynb #59bdb2e1
+# %% ../../nbs/10_data/121_download.ipynb #d93f4da4
 FILES |= {
     "amazon14_idmaps/beauty/datamaps.json": ("amazon14", _MAPS + "beauty/datamaps.json", "715ab04838ff1ba21238475ed453a89e8c30aa6214b904d27a79e4168fc7b612"),
     "amazon14_idmaps/sports/datamaps.json": ("amazon14", _MAPS + "sports/datamaps.json", "4a4d9785ab99a89a499f25023892a647a2280086041c9c9d7169c9dc2ee0b715"),
@@ -59,7 +59,7 @@ FILES |= {
     "amazon14_item_text/Sports.txt": ("amazon14", None, "710b6d9b661aebcd065b861e4076f5e3cc66bdd9735e462ca2db90d5cc951593"),
     "amazon14_item_text/Toys.txt": ("amazon14", None, "bce5c0028efdb6ec87033021087c9251eb64d6dfc77d791c47837c830b9d7f19")}
 
-# %% ../../nbs/10_data/121_download.ipynb #2a724de9
+# %% ../../nbs/10_data/121_download.ipynb #32e884ff
 FILES |= {
     "amazon14_musical_instruments/Musical_instruments_reviews.csv": ("amazon14", None, "252c35d3319a09f2d99e07290596d12518c6da903d4d11cff0d02a1233aaa0b4"),
     "amazon14_musical_instruments/Musical_Instruments_5.ratings.csv": ("amazon14", None, "47b9acc093006a5b4b78e1a781ac2e94279800b5c0e5d6c13f45594333c0853c"),
@@ -69,7 +69,7 @@ FILES |= {
     "amazon18_gift_cards/meta_Gift_Cards.json.gz": ("amazon18", _META18 + "meta_Gift_Cards.json.gz", "24ac90af3eb47d9c04458a61a44a76a882419190e027c6ec14ee0a993549c34a"),
     "amazon18_all_beauty/All_Beauty_5.json.gz": ("amazon18", _SMALL18 + "All_Beauty_5.json.gz", "8e49737fefaec9290187c69bf92889452df8be0ab5e36c9476520d6639683279")}
 
-# %% ../../nbs/10_data/121_download.ipynb #79c0e7c4
+# %% ../../nbs/10_data/121_download.ipynb #de24f276
 FILES |= {  # a folder comes as a zip archive and is unpacked
     "ml_latest_small": ("grouplens", _LENS + "ml-latest-small.zip", None),
     "ml-100k": ("grouplens", _LENS + "ml-100k.zip", None),
@@ -78,7 +78,7 @@ FILES |= {  # a folder comes as a zip archive and is unpacked
     "yelp/yelp_academic_dataset_review.json": ("yelp", None, None),
     "yelp/yelp_academic_dataset_business.json": ("yelp", None, None)}
 
-# %% ../../nbs/10_data/121_download.ipynb #c2e980d5
+# %% ../../nbs/10_data/121_download.ipynb #510c201c
 def _open(url, part):
     "The server's answer to a request for what `part` lacks; None when it lacks nothing."
     have = part.stat().st_size if part.exists() else 0
@@ -87,7 +87,7 @@ def _open(url, part):
         if e.code != 416: raise
         if not e.headers.get("Content-Range", f"/{have}").endswith(f"/{have}"): part.unlink(); return _open(url, part)
 
-# %% ../../nbs/10_data/121_download.ipynb #f5b7220b
+# %% ../../nbs/10_data/121_download.ipynb #4254f67d
 def _receive(url, part):
     "Bring what is missing of `url` into `part`; ConnectionError when the line breaks."
     reply = _open(url, part)
@@ -98,7 +98,7 @@ def _receive(url, part):
         while piece := reply.read(2**16): file.write(piece); bar.update(len(piece))
         if size and file.tell() - here < size: raise ConnectionError(f"the line broke after {file.tell():,} bytes")
 
-# %% ../../nbs/10_data/121_download.ipynb #971e0fd4
+# %% ../../nbs/10_data/121_download.ipynb #82018c85
 _told = set()
 
 def tell_terms(owner:str # key of OWNERS
@@ -108,7 +108,7 @@ def tell_terms(owner:str # key of OWNERS
     _told.add(owner)
     print(f"{OWNERS[owner]['page']}\n  terms: {OWNERS[owner]['terms']}\n  cite:  {OWNERS[owner]['citation']}")
 
-# %% ../../nbs/10_data/121_download.ipynb #260958f7
+# %% ../../nbs/10_data/121_download.ipynb #a34083eb
 def _source(name_or_url, dest, known):
     "(address, place, SHA-256 or None) of a file to fetch."
     name = str(name_or_url)
@@ -120,7 +120,7 @@ def _source(name_or_url, dest, known):
     tell_terms(owner)
     return url, Path(dest) if dest else Path(os.environ.get("P5NB_DATA") or "data").expanduser()/name, known or listed
 
-# %% ../../nbs/10_data/121_download.ipynb #9ba044ff
+# %% ../../nbs/10_data/121_download.ipynb #6b2c1f31
 def _keep(part, dest, known, url):
     "Check `part` and give it its name; ValueError and no file when the SHA-256 is another."
     got = digest(part)
@@ -129,7 +129,7 @@ def _keep(part, dest, known, url):
         raise ValueError(f"{url}: the file has SHA-256 {got}, {known} was expected. The owner may have changed it, or it was damaged on the way; it was removed. Fetch it again; if it differs again, compare with the owner's page")
     os.replace(part, dest)
 
-# %% ../../nbs/10_data/121_download.ipynb #ce9e8f8c
+# %% ../../nbs/10_data/121_download.ipynb #a58d9376
 def unpack(archive:Path, folder:Path) -> Path:
     "The files of a zip archive side by side in `folder`, which appears whole or not at all."
     folder = Path(folder)
@@ -140,7 +140,7 @@ def unpack(archive:Path, folder:Path) -> Path:
         whole.rename(folder)
     return folder
 
-# %% ../../nbs/10_data/121_download.ipynb #173e84c8
+# %% ../../nbs/10_data/121_download.ipynb #30d025af
 def fetch(name_or_url:str,  # a key of `FILES`, or an address with `dest`
           dest:Path=None,   # where the file shall lie; None: its place below the data folder
           sha256:str=None   # expected SHA-256; None: the one in `FILES`, if any
@@ -159,7 +159,7 @@ def fetch(name_or_url:str,  # a key of `FILES`, or an address with `dest`
     if file != dest: unpack(file, dest); file.unlink()
     return dest
 
-# %% ../../nbs/10_data/121_download.ipynb #a57953f5
+# %% ../../nbs/10_data/121_download.ipynb #7a7ac325
 def _by_hand(name, dest):
     "What to do for a file without an address."
     page = OWNERS[FILES[str(name)][0]]["page"]

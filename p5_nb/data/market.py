@@ -8,12 +8,12 @@ __all__ = ['ROUTINES', 'CATEGORIES', 'BRANDS', 'SCENTS', 'TEXTURES', 'WEIGHTS', 
            'Market', 'turned', 'choice_probs', 'mean_rating', 'by_attribute', 'review', 'simulate', 'save_market',
            'load_market', 'fingerprint', 'emit']
 
-# %% ../../nbs/10_data/110_market.ipynb #16f1bf6c
+# %% ../../nbs/10_data/110_market.ipynb #fc51a276
 import gzip, hashlib, json
 from dataclasses import dataclass
 from pathlib import Path
 
-# %% ../../nbs/10_data/110_market.ipynb #e5aff4f3
+# %% ../../nbs/10_data/110_market.ipynb #3c9287d1
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
@@ -22,7 +22,7 @@ from scipy.special import expit, ndtri
 from ..core import atomic_path, package_data
 from .schema import Interactions
 
-# %% ../../nbs/10_data/110_market.ipynb #ed493d11
+# %% ../../nbs/10_data/110_market.ipynb #9bf4a68b
 def normal(rng, *shape) -> np.ndarray:
     "Normal numbers from uniform ones: the same on every version of numpy."
     return ndtri(rng.random(shape))
@@ -38,7 +38,7 @@ def draw(rng, p:np.ndarray # (b, n) probabilities
     c = p.cumsum(-1)
     return (c[:, :-1] <= rng.random((len(p), 1))*c[:, -1:]).sum(-1)
 
-# %% ../../nbs/10_data/110_market.ipynb #9da1a8de
+# %% ../../nbs/10_data/110_market.ipynb #3855bb1b
 ROUTINES = {"hair": ["shampoo", "conditioner", "hair mask", "hair oil"], "face": ["cleanser", "toner", "serum", "face cream"],
             "body": ["shower gel", "body scrub", "body lotion", "hand cream"]}
 CATEGORIES = [c for steps in ROUTINES.values() for c in steps]
@@ -46,12 +46,12 @@ BRANDS = ["Halden", "Morva", "Tessel", "Oriel", "Brisa", "Calda", "Navelle", "Fe
 SCENTS = ["lavender", "rose", "citrus", "mint", "vanilla", "cedar"]
 TEXTURES = ["light", "creamy", "silky"]
 
-# %% ../../nbs/10_data/110_market.ipynb #bc05caea
+# %% ../../nbs/10_data/110_market.ipynb #0844a57d
 WEIGHTS = dict(category=.3, brand=1.4, scent=3.4, texture=.4, level=.4)   # how much taste cares about each attribute
 ORDER = dict(aisle=1., next=2.2, brand=.4, scent=-.8)                      # what the last purchase adds to the next
 TURN = .15                                                                 # how far taste turns a session, in radians
 
-# %% ../../nbs/10_data/110_market.ipynb #51036e4c
+# %% ../../nbs/10_data/110_market.ipynb #5ffc887c
 def make_items(rng, n:int=300 # items; up to 60 a category
               ) -> pd.DataFrame: # item, title, category, brand, scent, texture, price, level
     "A catalogue in which every brand has scents it favours and a price level."
@@ -68,7 +68,7 @@ def make_items(rng, n:int=300 # items; up to 60 a category
     label, title = [f"M{i:04d}" for i in np.argsort(rng.random(10_000))[:n]], [f"{b} {s} {c}" for c, b, s, _ in zip(*named)]
     return pd.DataFrame(dict(item=label, title=title) | dict(zip(("category", "brand", "scent", "texture"), named)) | dict(price=price, level=level))
 
-# %% ../../nbs/10_data/110_market.ipynb #9e9c7e9f
+# %% ../../nbs/10_data/110_market.ipynb #c08fcd24
 def item_features(items:pd.DataFrame) -> np.ndarray: # (items, 32) weighted attributes
     "Each attribute as columns of 0 and 1 (price level as a number), times how much taste cares."
     hot = [(items[a].to_numpy()[:, None] == np.array(names))*WEIGHTS[a] for a, names in
@@ -83,7 +83,7 @@ def order_effect(items:pd.DataFrame) -> np.ndarray: # (last item, next item)
     after = same(aisle) & ((step[:, None] + 1) % 4 == step)
     return ORDER["aisle"]*same(aisle) + ORDER["next"]*after + ORDER["brand"]*same(items.brand.to_numpy()) + ORDER["scent"]*same(items.scent.to_numpy())
 
-# %% ../../nbs/10_data/110_market.ipynb #66de650d
+# %% ../../nbs/10_data/110_market.ipynb #94bf18f7
 def draw_picture(item:dict) -> np.ndarray: # (8, 8) grey, 0…255
     "A bottle: its outline tells the category, its stripes the brand, its tone the scent."
     c, b, s = CATEGORIES.index(item["category"]), BRANDS.index(item["brand"]), SCENTS.index(item["scent"])
@@ -93,7 +93,7 @@ def draw_picture(item:dict) -> np.ndarray: # (8, 8) grey, 0…255
     stripes = np.sin((1 + b % 5)*(x if b < 5 else y)*.9 + b)
     return np.where(body, 110 + 22*s + 30*stripes, 20).astype(np.uint8)
 
-# %% ../../nbs/10_data/110_market.ipynb #4836155d
+# %% ../../nbs/10_data/110_market.ipynb #f6e37ee0
 @dataclass
 class Market:
     "A simulated shop whose true probabilities are known."
@@ -115,7 +115,7 @@ class Market:
     def items(self): return self.interactions.items
     def __repr__(self): return f"Market with {self.interactions!r}"
 
-# %% ../../nbs/10_data/110_market.ipynb #473cb584
+# %% ../../nbs/10_data/110_market.ipynb #596a1002
 def turned(taste:np.ndarray, # (2, b, 32)
            session:np.ndarray # (b,)
           ) -> np.ndarray:    # (b, 32)
@@ -124,16 +124,22 @@ def turned(taste:np.ndarray, # (2, b, 32)
     return np.cos(angle)*taste[0] + np.sin(angle)*taste[1]
 
 @patch
+def _users(self:Market, users):
+    "User numbers, checked."
+    users = np.asarray(users, dtype=np.int64)
+    if users.size and not (0 <= users.min() and users.max() < len(self.length)): raise ValueError(f"user {users.min() if users.min() < 0 else users.max()} is not one of 0 … {len(self.length) - 1}")
+    return users
+
+@patch
 def taste_at(self:Market, users, # (b,)
              steps               # (b,) purchases made before
             ) -> np.ndarray:     # (b, 32)
     "The taste of users after some number of purchases."
-    users = np.asarray(users)
-    if users.size and not (0 <= users.min() and users.max() < len(self.length)): raise ValueError(f"user {users.min() if users.min() < 0 else users.max()} is not one of 0 … {len(self.length) - 1}")
+    users = self._users(users)
     steps = np.minimum(steps, self.sessions.shape[1] - 1)
     return turned(self.taste[:, users].astype(float), self.sessions[users, steps])
 
-# %% ../../nbs/10_data/110_market.ipynb #f3130d81
+# %% ../../nbs/10_data/110_market.ipynb #761fe5b3
 def choice_probs(like:np.ndarray, # (b, items) taste · features
                  popular:np.ndarray, order:np.ndarray,
                  last:np.ndarray, # (b,) last item, -1 for none
@@ -156,7 +162,7 @@ def next_probs(self:Market, users, # (b,) user numbers
     like = self.taste_at(users, [len(h) for h in histories]) @ self.features.T
     return choice_probs(like, self.popular, self.order, last, seen)
 
-# %% ../../nbs/10_data/110_market.ipynb #df44f6ec
+# %% ../../nbs/10_data/110_market.ipynb #003f1fc3
 def _shop(rng, items, popular, n_users, start=5, mean=8.5, most=40) -> tuple: # items, sessions, length, taste
     "Everybody shops: step by step, all users at once."
     length = np.minimum(start + np.floor(np.log(rng.random(n_users))/np.log(1 - 1/mean)).astype(int), most)
@@ -172,7 +178,7 @@ def _shop(rng, items, popular, n_users, start=5, mean=8.5, most=40) -> tuple: # 
         seen[here, i] = True
     return bought, session, length, taste
 
-# %% ../../nbs/10_data/110_market.ipynb #2563e307
+# %% ../../nbs/10_data/110_market.ipynb #5d6974f9
 def _times(rng, session:np.ndarray # (users, steps)
          ) -> np.ndarray:         # (users, steps) unix seconds, rising
     "Minutes between purchases of one session, weeks between sessions."
@@ -181,7 +187,7 @@ def _times(rng, session:np.ndarray # (users, steps)
     first = 1_640_995_200 + np.floor(365*86_400*rng.random((len(session), 1))).astype(int)
     return first + np.cumsum(np.where(new, days, minutes), axis=1)
 
-# %% ../../nbs/10_data/110_market.ipynb #e36022b7
+# %% ../../nbs/10_data/110_market.ipynb #9abe58a1
 def mean_rating(like, quality) -> np.ndarray: # 1 … 5
     "What a rating is on average, from liking and quality."
     return np.clip(3.1 + .22*like + .4*quality, 1, 5)
@@ -189,7 +195,7 @@ def mean_rating(like, quality) -> np.ndarray: # 1 … 5
 @patch
 def like(self:Market, users, items, at=None) -> np.ndarray: # taste · features
     "How a user's taste matches items: at the purchase where it was bought, else now; or after `at` purchases."
-    users, items = np.broadcast_arrays(users, np.asarray(items, dtype=np.int64))
+    users, items = np.broadcast_arrays(self._users(users), np.asarray(items, dtype=np.int64))
     if items.size and not (0 <= items.min() and items.max() < len(self.items)): raise ValueError(f"items must lie in 0 … {len(self.items) - 1}")
     taste = self.taste_at(users, self.when[users, items] if at is None else np.broadcast_to(at, users.shape))
     return (taste*self.features[items]).sum(-1)
@@ -206,17 +212,17 @@ def click_probs(self:Market, users, # one user or (b, 1)
                ) -> np.ndarray:     # shaped as items
     "The true probability that each place of a list is clicked: looked at × attractive."
     items = np.asarray(items, dtype=np.int64)
-    now = self.length[users] - 1
+    now = self.length[self._users(users)] - 1
     return .85**np.arange(items.shape[-1])*expit(.5*self.like(users, items, now) - 1.5)
 
-# %% ../../nbs/10_data/110_market.ipynb #63763ca7
+# %% ../../nbs/10_data/110_market.ipynb #8e9207f3
 def by_attribute(taste:np.ndarray, # (n, 32)
                  features:np.ndarray # (n, 32)
                 ) -> np.ndarray:     # (n, 5)
     "How much each attribute adds to the match."
     return np.add.reduceat(taste*features, [0, 12, 22, 28, 31], axis=1)
 
-# %% ../../nbs/10_data/110_market.ipynb #1314dddd
+# %% ../../nbs/10_data/110_market.ipynb #6486d303
 WORD = {"category": "effect", "brand": "brand", "scent": "scent", "texture": "texture", "level": "price"}
 GOOD = {"category": ["works wonders", "is just what I need"], "brand": ["I trust", "I come back to"], "scent": ["is lovely", "stays with me all day"],
         "texture": ["feels wonderful", "is just right"], "level": ["is fair", "suits me"]}
@@ -225,7 +231,7 @@ BAD = {"category": ["is too weak", "is not what I need"], "brand": ["I do not tr
 VERDICT = {1: "I would not buy it again", 2: "I expected more", 3: "it is all right", 4: "I am happy with it", 5: "I will buy it again"}
 HEADLINE = {1: "Disappointing", 2: "Not convincing", 3: "Fair", 4: "Good", 5: "Wonderful"}
 
-# %% ../../nbs/10_data/110_market.ipynb #0e3aed6b
+# %% ../../nbs/10_data/110_market.ipynb #9f2634ea
 def review(item:dict,  # one catalogue row
            about:str,  # the attribute it speaks of: category, brand, scent, texture or level
            liked:bool, # whether that attribute pleases this user
@@ -238,7 +244,7 @@ def review(item:dict,  # one catalogue row
     joined = f"{said}, but {then}." if stars != 3 and liked != (stars > 3) else f"{said}. {then[0].upper()}{then[1:]}."
     return dict(text=joined, summary=f"{HEADLINE[stars]} {item['category']}, {'right' if liked else 'wrong'} {WORD[about]}", feature=WORD[about], explanation=said + ".")
 
-# %% ../../nbs/10_data/110_market.ipynb #54bee71b
+# %% ../../nbs/10_data/110_market.ipynb #154028e7
 def _write_log(rng, items, quality, bought, session, length, taste) -> pd.DataFrame:
     "The log: one row a purchase, with its rating and its review."
     features, catalogue = item_features(items), items.to_dict("records")
@@ -253,7 +259,7 @@ def _write_log(rng, items, quality, bought, session, length, taste) -> pd.DataFr
     label = items.item.to_numpy()[item]
     return pd.DataFrame(dict(user=[f"user_{u:04d}" for u in user], item=label, rating=stars, time=_times(rng, session)[user, step])).join(pd.DataFrame(said))
 
-# %% ../../nbs/10_data/110_market.ipynb #0485d320
+# %% ../../nbs/10_data/110_market.ipynb #890f4520
 def simulate(seed:int=0, n_users:int=1000, n_items:int=300) -> Market:
     "A whole market from one seed."
     if n_users < 1: raise ValueError(f"n_users is {n_users}: at least one user is needed")
@@ -271,7 +277,7 @@ def _assemble(log, items, taste, session):
     pictures = np.stack([draw_picture(i) for i in items.to_dict("records")])
     return Market(inter, pictures, items.popular.to_numpy(), items.quality.to_numpy(), taste, session)
 
-# %% ../../nbs/10_data/110_market.ipynb #5218e774
+# %% ../../nbs/10_data/110_market.ipynb #190b9d68
 @patch
 def best_list(self:Market, users, histories, k:int=10) -> np.ndarray: # (b, k) best first
     "The k likeliest next items: no list has a better expected hit@k or ndcg@k."
@@ -284,7 +290,7 @@ def ceiling(self:Market, users, histories, ks=(1, 5, 10)) -> dict: # "hit@k", "n
     gain = 1/np.log2(np.arange(p.shape[1]) + 2)
     return {f"{m}@{k}": float((p*w)[:, :k].sum(1).mean()) for k in ks for m, w in (("hit", 1), ("ndcg", gain))}
 
-# %% ../../nbs/10_data/110_market.ipynb #714e8ee7
+# %% ../../nbs/10_data/110_market.ipynb #e9036519
 def save_market(market:Market, folder:Path=None):
     "Write a market as two tables and one file of arrays."
     folder = Path(folder or package_data("market")); folder.mkdir(parents=True, exist_ok=True)
@@ -304,7 +310,7 @@ def load_market(folder:Path=None # None: the market shipped with the package
     arrays = load_file(folder/"taste.safetensors")
     return _assemble(pd.read_parquet(folder/"log.parquet"), pd.read_parquet(folder/"items.parquet"), arrays["taste"], arrays["sessions"])
 
-# %% ../../nbs/10_data/110_market.ipynb #478ed9f8
+# %% ../../nbs/10_data/110_market.ipynb #5ab27185
 def fingerprint(market:Market) -> str: # SHA-256, hexadecimal
     "One number for all that a market holds."
     inter, h = market.interactions, hashlib.sha256()
@@ -312,7 +318,7 @@ def fingerprint(market:Market) -> str: # SHA-256, hexadecimal
     for a in (market.pictures, market.popular, market.quality, market.taste, market.sessions): h.update(np.ascontiguousarray(a).tobytes())
     return h.hexdigest()
 
-# %% ../../nbs/10_data/110_market.ipynb #e6625628
+# %% ../../nbs/10_data/110_market.ipynb #0dc66cfe
 def _lines(path, lines, encoding="utf-8"):
     "Write lines to a text file, or to a gzip by its name, in place of an old one."
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -322,7 +328,7 @@ def _lines(path, lines, encoding="utf-8"):
 
 def _days(times, form): return pd.to_datetime(times, unit="s").dt.strftime(form)
 
-# %% ../../nbs/10_data/110_market.ipynb #3c1a4aeb
+# %% ../../nbs/10_data/110_market.ipynb #2cbd961a
 def _amazon_rows(df) -> list: # one dictionary a review
     "Reviews with the field names of the Amazon files."
     return [dict(reviewerID=f"A{r.user:013d}", asin=r.label, reviewerName=f"user {r.user}", helpful=[0, 0], reviewText=r.text, overall=float(r.rating),
@@ -337,7 +343,7 @@ def _emit_amazon(folder, df, items):
     return [_lines(folder/"amazon14"/"reviews_Market_5.json.gz", map(json.dumps, rows)), _lines(folder/"amazon14"/"meta_Market.json.gz", map(repr, old)),
             _lines(folder/"amazon18"/"Market_5.json.gz", map(json.dumps, late)), _lines(folder/"amazon18"/"meta_Market.json.gz", map(json.dumps, new))]
 
-# %% ../../nbs/10_data/110_market.ipynb #572937de
+# %% ../../nbs/10_data/110_market.ipynb #a9994061
 def _emit_movielens(folder, df, items):
     "The MovieLens-1M form: `::` between fields, numbers from 1, Latin-1."
     ratings = [f"{r.user + 1}::{r.item + 1}::{int(r.rating)}::{r.time}" for r in df.itertuples()]
@@ -352,7 +358,7 @@ def _emit_yelp(folder, df, items):
     shops = [dict(business_id=i.item, name=i.title, city="Market", state="", stars=4.0, review_count=1, is_open=1, categories=f"Market, {i.category}") for i in items.itertuples()]
     return [_lines(folder/"yelp"/name("review"), map(json.dumps, reviews)), _lines(folder/"yelp"/name("business"), map(json.dumps, shops))]
 
-# %% ../../nbs/10_data/110_market.ipynb #2bca29dc
+# %% ../../nbs/10_data/110_market.ipynb #b67f89c2
 @patch
 def emit(self:Market, folder:Path, # receives amazon14/, amazon18/, ml-1m/ and yelp/
          users:int=50              # how many users, from the first

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['beam_search', 'score_items']
 
-# %% ../../nbs/70_predict/700_beam.ipynb #c0d5d38f
+# %% ../../nbs/70_predict/700_beam.ipynb #8f77baab
 import torch
 from torch import Tensor
 
-# %% ../../nbs/70_predict/700_beam.ipynb #9e6a2d11
+# %% ../../nbs/70_predict/700_beam.ipynb #ae348766
 from ..index.trie import Trie
 
-# %% ../../nbs/70_predict/700_beam.ipynb #cbdf42fa
+# %% ../../nbs/70_predict/700_beam.ipynb #dbee9d26
 @torch.no_grad()
 def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
                 states:Tensor,         # (batch, source, d_model) encoded sources
@@ -28,6 +28,8 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
     whole = lambda hidden, level, node, first, size: model.scores(hidden).float().log_softmax(-1)[..., first:first + size]
     rows = torch.arange(batch, device=device)[:, None]
     ids = torch.full((batch, 1, 1), model.config.pad_token_id, device=device)
+    if forbidden is not None:                                            # one row of yes or no per source; the extra column takes the −1
+        gone = torch.zeros(batch, int(trie.children[-1].max()) + 2, dtype=torch.bool, device=device).scatter_(1, forbidden % (int(trie.children[-1].max()) + 2), True)
     total, node = torch.zeros(batch, 1, device=device), torch.zeros(batch, 1, dtype=torch.long, device=device)
     for level, (table, offset) in enumerate(zip(trie.children, offsets)):
         hidden = model.decode(ids, states, cross_bias)[:, :, -1]
@@ -35,7 +37,7 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
         following = table[node.clamp(min=0)]
         open_ = (following >= 0) & (node >= 0)[..., None]
         if forbidden is not None and level == len(trie.children) - 1:
-            open_ &= ~(following[..., None] == forbidden[:, None, None]).any(-1)
+            open_ &= ~gone.gather(1, following.clamp(min=0).flatten(1)).view_as(following)
         score = (score + total[..., None]).masked_fill(~open_, -torch.inf).flatten(1)
         total, best = score.topk(min(k, score.shape[1]), dim=1)
         beam, token = best//table.shape[1], best % table.shape[1]
@@ -43,7 +45,7 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
         ids = torch.cat([ids[rows, beam], (token + offset)[..., None]], -1)
     return node, total
 
-# %% ../../nbs/70_predict/700_beam.ipynb #ad326f18
+# %% ../../nbs/70_predict/700_beam.ipynb #19691f93
 @torch.no_grad()
 def score_items(model, states, cross_bias, words:Tensor # (items, levels) vocabulary numbers of each item's name
                ) -> Tensor:                             # (batch, items) log-probabilities
