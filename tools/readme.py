@@ -17,6 +17,7 @@ def pieces(notebook, pictures):
         if cell.cell_type == "markdown": yield cell.source; continue
         if option(cell.source, "echo") != "false": yield "```python\n" + re.sub(r"^#\|.*\n", "", cell.source, flags=re.M) + "\n```"
         for output in cell.get("outputs", []):
+            if "text/markdown" in output.get("data", {}): yield output.data["text/markdown"]
             if "image/png" not in output.get("data", {}): continue
             path = pictures/f"{option(cell.source, 'label')}.png"
             path.write_bytes(base64.b64decode(output.data["image/png"]))

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['EASE']
 
-# %% ../../nbs/30_baselines/310_ease.ipynb #9f603b1e
+# %% ../../nbs/30_baselines/310_ease.ipynb #1ff9a0cb
 import numpy as np
 from fastcore.basics import patch
 from scipy.linalg import lapack
 from .neighbours import faded, flat
 
-# %% ../../nbs/30_baselines/310_ease.ipynb #3e1370e3
+# %% ../../nbs/30_baselines/310_ease.ipynb #737588a3
 class EASE:
     "Linear item-to-item weights in closed form (Steck 2019, eq. 8)."
     def __init__(self,
@@ -22,11 +22,11 @@ class EASE:
         if not 0 <= forget <= 1: raise ValueError(f"forget is {forget}: it is a weight from 0 to 1")
         self.l2, self.forget = l2, forget
 
-# %% ../../nbs/30_baselines/310_ease.ipynb #7964276e
+# %% ../../nbs/30_baselines/310_ease.ipynb #bc72710e
 @patch
 def fit(self:EASE,
     sequences, # per user an integer array of items; the order does not matter
-    n_items:int, # size of the catalogue; memory is about 12 bytes × n_items²
+    n_items:int, # size of the catalogue; memory is about 16 bytes × n_items²
 ):
     "Solve for the weights."
     if not len(flat(sequences, n_items)[0]): raise ValueError("the sequences hold no purchase: there is nothing to explain")
@@ -41,7 +41,7 @@ def fit(self:EASE,
     np.fill_diagonal(self.weights, 0)
     return self
 
-# %% ../../nbs/30_baselines/310_ease.ipynb #a3900695
+# %% ../../nbs/30_baselines/310_ease.ipynb #eb1b4b18
 @patch
 def score(self:EASE,
     histories, # one integer array a row, in time order

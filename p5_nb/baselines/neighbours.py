@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['flat', 'Popularity', 'pairs', 'Markov', 'faded', 'ItemKNN']
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #f663e6b6
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #880c9599
 import numpy as np
 from fastcore.basics import patch
 from scipy import sparse
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #acc2ff5b
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #535a1186
 def flat(
     sequences, # per user an integer array of items, in time order
     n_items:int, # size of the catalogue
@@ -24,7 +24,7 @@ def flat(
         raise ValueError(f"item {items[bad[0]]} of sequence {rows[bad[0]]} is not one of the {n_items} items 0 … {n_items - 1}")
     return items, rows
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #0e6e6801
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #c0efb0cb
 class Popularity:
     "Scores an item by its share of all purchases, whoever asks."
     def fit(self,
@@ -43,14 +43,14 @@ class Popularity:
         "The same scores for every row."
         return np.tile(self.share, (len(histories), 1))
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #ce9510f7
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #6429ed6c
 def _pairs(items, rows, n_items, steps):
     "Counts of the pairs `steps` apart in sequences that lie end to end."
     same = np.flatnonzero(rows[:-steps] == rows[steps:])
     one = np.ones(len(same), dtype=np.float32)
     return sparse.coo_array((one, (items[same], items[same + steps])), shape=(n_items, n_items)).tocsr()
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #c5055f10
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #633b693e
 def pairs(
     sequences, # per user an integer array of items, in time order
     n_items:int, # size of the catalogue
@@ -60,7 +60,7 @@ def pairs(
     if steps < 1: raise ValueError(f"steps is {steps}: a pair is 1 or more purchases apart")
     return _pairs(*flat(sequences, n_items), n_items, steps)
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #db0e5524
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #2fbb0fae
 class Markov:
     "First-order chain: the probability of the next item given the last, with one pseudo-count spread by popularity."
     def fit(self,
@@ -83,7 +83,7 @@ class Markov:
         last = np.array([h[-1] if len(h) else n_items for h in histories], dtype=np.int64)
         return (self.counts[last].toarray() + self.share) / (self.totals[last] + 1)[:, None]
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #561be59a
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #7f5d4909
 def faded(
     histories, # one integer array a row, in time order
     n_items:int, # size of the catalogue
@@ -97,7 +97,7 @@ def faded(
     weight = np.float32(forget) ** age.astype(np.float32)
     return sparse.csr_array((weight, items, np.r_[0, ends]), shape=(len(histories), n_items))
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #78032e05
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #d6d467f0
 class ItemKNN:
     "Item neighbours with recency: pairs fade with their distance, histories with their age."
     def __init__(self,
@@ -109,7 +109,7 @@ class ItemKNN:
             if not 0 <= v <= 1: raise ValueError(f"{name} is {v}: it is a weight from 0 to 1")
         self.decay, self.back, self.forget = decay, back, forget
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #d4ece9a6
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #9db82a5e
 @patch
 def fit(self:ItemKNN,
     sequences, # per user an integer array of items, in time order
@@ -125,7 +125,7 @@ def fit(self:ItemKNN,
     self.near = (after + after.T.tocsr() * np.float32(self.back)).tocsr()
     return self
 
-# %% ../../nbs/30_baselines/300_neighbours.ipynb #2b0c04bf
+# %% ../../nbs/30_baselines/300_neighbours.ipynb #83016712
 @patch
 def score(self:ItemKNN,
     histories, # one integer array a row, in time order
