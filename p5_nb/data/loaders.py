@@ -8,27 +8,27 @@ __all__ = ['REVIEW', 'META', 'HEADERLESS', 'MOVIELENS', 'USUAL', 'SETS', 'read_l
            'item_marks', 'translate', 'sequences', 'toys', 'movielens', 'yelp', 'recbole', 'lcrec', 'guess_columns',
            'read_times', 'own_table', 'load']
 
-# %% ../../nbs/10_data/120_loaders.ipynb #3cb19af2
+# %% ../../nbs/10_data/120_loaders.ipynb #29be407b
 import ast, csv, gzip, html, json, re, zlib
 from array import array
 from collections import Counter
 from itertools import chain
 from pathlib import Path
 
-# %% ../../nbs/10_data/120_loaders.ipynb #c71706c4
+# %% ../../nbs/10_data/120_loaders.ipynb #1459a70d
 import numpy as np
 import pandas as pd
 from ..core import find_file, progress, read_json
 from .download import FILES, OWNERS, fetch
 from .schema import Interactions
 
-# %% ../../nbs/10_data/120_loaders.ipynb #dbc2deda
+# %% ../../nbs/10_data/120_loaders.ipynb #1fdb1099
 def _text(raw, number, encoding, foreign):
     "The text of a line; its number goes to `foreign` when it is not in the encoding."
     try: return raw.decode(encoding)
     except UnicodeDecodeError: foreign.append(number); return raw.decode("latin-1")
 
-# %% ../../nbs/10_data/120_loaders.ipynb #fb149f3e
+# %% ../../nbs/10_data/120_loaders.ipynb #134b195c
 def read_lines(path:Path,    # text, or gzip by its name
                faults:list,  # what went wrong is added here
                encoding:str="utf-8"
@@ -44,13 +44,13 @@ def read_lines(path:Path,    # text, or gzip by its name
             faults.append(f"{path.name}: the archive is damaged after line {number:,} ({e}); the whole lines before it are kept, the rest is lost. Fetch the file again to have all of it")
     if foreign: faults.append(f"{path.name}: {len(foreign):,} line{'s are' if len(foreign) > 1 else ' is'} not {encoding.upper()} and read as Latin-1 (first: line {foreign[0]}); if names look wrong, save the file as UTF-8")
 
-# %% ../../nbs/10_data/120_loaders.ipynb #4b04d339
+# %% ../../nbs/10_data/120_loaders.ipynb #4b8ea5d1
 def _first(raw, path):
     "The first line without its byte-order mark; ValueError for UTF-16."
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"): raise ValueError(f"{path}: the file is UTF-16 (Excel calls it Unicode text); save it as UTF-8 and load it again")
     return raw.removeprefix(b"\xef\xbb\xbf")
 
-# %% ../../nbs/10_data/120_loaders.ipynb #c98b3a80
+# %% ../../nbs/10_data/120_loaders.ipynb #fc768cb2
 def report(path:Path, read:int, kept:int, # rows or lines
            broken:list,                   # (line number, reason) of each malformed one
            faults:list,                   # what went wrong otherwise
@@ -61,7 +61,7 @@ def report(path:Path, read:int, kept:int, # rows or lines
     if strict and faults: raise ValueError(f"{path}: refused because strict=True: " + "; ".join(faults))
     return [*faults, f"{name}: read {read:,} {unit}, kept {kept:,}"]
 
-# %% ../../nbs/10_data/120_loaders.ipynb #42b749fe
+# %% ../../nbs/10_data/120_loaders.ipynb #acd5f5fb
 def parse_object(line:str) -> dict:
     "A JSON object or a Python literal; ValueError with a short reason for anything else."
     try: row = json.loads(line) if line.lstrip().startswith('{"') else ast.literal_eval(line)
@@ -69,7 +69,7 @@ def parse_object(line:str) -> dict:
     if not isinstance(row, dict): raise ValueError(f"a {type(row).__name__}, not an object")
     return row
 
-# %% ../../nbs/10_data/120_loaders.ipynb #5c0b679a
+# %% ../../nbs/10_data/120_loaders.ipynb #8b47cef1
 def read_objects(path:Path, fields:dict, # field in the file → column; a missing field gives None
                  notes:list, strict:bool=False) -> pd.DataFrame: # index: line numbers
     "Rows from a file of one object a line; broken lines are counted and named."
@@ -83,7 +83,7 @@ def read_objects(path:Path, fields:dict, # field in the file → column; a missi
     notes += report(path, number, len(lines), broken, faults, strict)
     return pd.DataFrame(columns, index=np.array(lines, dtype=int))
 
-# %% ../../nbs/10_data/120_loaders.ipynb #da9d1725
+# %% ../../nbs/10_data/120_loaders.ipynb #c85d1d47
 def split_rows(lines, sep:str=",", quotes:bool=True):
     "(number of its first line, number of its last line, cells or what is wrong) of each row that is not blank."
     if len(sep) > 1: yield from ((n, n, line.split(sep)) for n, line in lines if line.strip()); return
@@ -94,7 +94,7 @@ def split_rows(lines, sep:str=",", quotes:bool=True):
         if row and any(row): yield last + 1, reader.line_num, row
         last = reader.line_num
 
-# %% ../../nbs/10_data/120_loaders.ipynb #a690d9eb
+# %% ../../nbs/10_data/120_loaders.ipynb #ae62a1c6
 def read_table(path:Path, notes:list, strict:bool=False, sep:str=",",
                columns:list=None,   # None: the first row names them
                quotes:bool=True,    # may cells be quoted
@@ -122,7 +122,7 @@ def _fault_of_row(row, columns, more):
     why = row if isinstance(row, str) else f"{len(row)} columns instead of {len(columns)}"
     return why + (f", which takes the {more} lines behind it along" if more else "")
 
-# %% ../../nbs/10_data/120_loaders.ipynb #1d6ade64
+# %% ../../nbs/10_data/120_loaders.ipynb #1d8323bd
 def finish(df:pd.DataFrame,        # user, item, … ; index: line numbers
            items:pd.DataFrame,     # catalogue or None
            path:Path, name:str, notes:list, strict:bool=False) -> Interactions:
@@ -134,11 +134,11 @@ def finish(df:pd.DataFrame,        # user, item, … ; index: line numbers
     log.notes = [*notes, *map(said, log.notes), f"kept {len(log):,} of {len(df):,} rows read"]
     return log
 
-# %% ../../nbs/10_data/120_loaders.ipynb #5ed64b0d
+# %% ../../nbs/10_data/120_loaders.ipynb #8636d750
 REVIEW = {"reviewerID": "user", "asin": "item", "overall": "rating", "unixReviewTime": "time", "reviewText": "text", "summary": "summary", "reviewerName": "user_name"}
 META = {"asin": "item", "title": "title", "brand": "brand", "price": "price", "categories": "old_category", "category": "new_category", "description": "description"}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #f7fd3863
+# %% ../../nbs/10_data/120_loaders.ipynb #5e310615
 def plain_text(s) -> str: # None for what is no text or holds none
     "Text without scripts, tags, entities and runs of blanks."
     if isinstance(s, list): s = " ".join(x for x in s if isinstance(x, str))
@@ -146,7 +146,7 @@ def plain_text(s) -> str: # None for what is no text or holds none
     s = html.unescape(re.sub(r"<(script|style).*?</\1>|</?[a-zA-Z][^>]*>", " ", s, flags=re.S))
     return re.sub(r"\s+", " ", re.sub(r"</?[a-zA-Z][^>]*>", " ", s)).strip() or None
 
-# %% ../../nbs/10_data/120_loaders.ipynb #86dd1b66
+# %% ../../nbs/10_data/120_loaders.ipynb #82900bc1
 def category(path) -> str: # 2014: a list of paths; 2018: one path
     "The last short name of a category path."
     if isinstance(path, list) and path and isinstance(path[0], list): path = path[0]
@@ -156,7 +156,7 @@ def category(path) -> str: # 2014: a list of paths; 2018: one path
         names.append(plain_text(name))
     return names[-1] if names else None
 
-# %% ../../nbs/10_data/120_loaders.ipynb #63c223d1
+# %% ../../nbs/10_data/120_loaders.ipynb #7634eb70
 def _amazon_items(meta, notes, strict):
     "The catalogue from a metadata file."
     items = read_objects(meta, META, notes, strict)
@@ -167,7 +167,7 @@ def _amazon_items(meta, notes, strict):
     if lost: notes.append(f"{Path(meta).name}: {lost:,} prices are no single number and stay empty")
     return items
 
-# %% ../../nbs/10_data/120_loaders.ipynb #e0c0cf3f
+# %% ../../nbs/10_data/120_loaders.ipynb #82d6b2fb
 def amazon(reviews:Path, meta:Path=None,   # .json or .json.gz, one object a line
            strict:bool=False) -> Interactions:
     "Amazon 2014 or 2018 reviews, with metadata where given."
@@ -176,11 +176,11 @@ def amazon(reviews:Path, meta:Path=None,   # .json or .json.gz, one object a lin
     items = None if meta is None else _amazon_items(meta, notes, strict)
     return finish(df, items, reviews, Path(reviews).name.split(".")[0], notes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #bea1ec54
+# %% ../../nbs/10_data/120_loaders.ipynb #77f2e15c
 HEADERLESS = {9: ["user", "item", "user_name", "helpful", "text", "rating", "summary", "time", "date"],
               6: ["user", "item", "rating", "time", "helpful", "total"], 4: ["user", "item", "rating", "time"]}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #bfca83e1
+# %% ../../nbs/10_data/120_loaders.ipynb #9809cfc8
 def amazon_csv(path:Path, strict:bool=False) -> Interactions:
     "An Amazon file without header: nine columns with text, six or four with ratings."
     width = next((len(row) for *_, row in split_rows(read_lines(path, [])) if not isinstance(row, str) and len(row) in HEADERLESS), None)
@@ -189,14 +189,14 @@ def amazon_csv(path:Path, strict:bool=False) -> Interactions:
     df = read_table(path, notes, strict, columns=HEADERLESS[width])
     return finish(df, None, path, Path(path).stem, notes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #7d2a80da
+# %% ../../nbs/10_data/120_loaders.ipynb #fae319ec
 def _fault(tokens, digits):
     "Why a line of a sequence file cannot stay, or None."
     if len(tokens) < 2: return "a user without items"
     odd = next((t for t in tokens if t.isdigit() != digits), None)
     return odd and (f"{odd[:20]!r} is not a number" if digits else f"{odd[:20]!r} is a number among names")
 
-# %% ../../nbs/10_data/120_loaders.ipynb #e6d2bd45
+# %% ../../nbs/10_data/120_loaders.ipynb #62e3e158
 def read_codes(path:Path, notes:list, strict:bool=False) -> tuple: # ((n,) users, (n,) items, user labels, item labels), all by first occurrence
     "Numbers and labels from lines of `user item item …` in time order."
     users, items, who, what, broken, faults, number, again = {}, {}, array("i"), array("i"), [], [], 0, 0
@@ -213,7 +213,7 @@ def read_codes(path:Path, notes:list, strict:bool=False) -> tuple: # ((n,) users
     notes += report(path, number, number - len(broken), broken, faults, strict)
     return np.frombuffer(who, np.int32), np.frombuffer(what, np.int32), list(users), list(items)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #ee2907fa
+# %% ../../nbs/10_data/120_loaders.ipynb #089ac313
 def item_marks(user:np.ndarray, item:np.ndarray, # (n,) numbers from 0
                rounds:int=6) -> np.ndarray:      # (items,) 64-bit marks
     "A mark for each item that depends on who bought what, not on the numbering."
@@ -223,7 +223,7 @@ def item_marks(user:np.ndarray, item:np.ndarray, # (n,) numbers from 0
         mark = np.zeros_like(mark); np.add.at(mark, item, scramble(basket)[user])
     return mark
 
-# %% ../../nbs/10_data/120_loaders.ipynb #90e91a40
+# %% ../../nbs/10_data/120_loaders.ipynb #d17cf24a
 def translate(a:tuple, b:tuple # (users, items) of two logs, (n,) numbers from 0
              ) -> np.ndarray:  # (items of a,) number of the same item in b
     "Match the items of one log in two numberings; ValueError when that cannot be done for certain."
@@ -240,7 +240,7 @@ def _baskets(user, item):
     order = np.lexsort((item, user))
     return Counter(b.tobytes() for b in np.split(item[order].astype(np.int64), np.flatnonzero(np.diff(user[order])) + 1))
 
-# %% ../../nbs/10_data/120_loaders.ipynb #65cec22b
+# %% ../../nbs/10_data/120_loaders.ipynb #aa5ad8b4
 def _labels_of(id_map, path, who, what, items, notes):
     "Product label of each item of a sequence file, from its id map."
     label, other = read_json(id_map)["id2item"], Path(id_map).with_name("sequential.txt")
@@ -252,7 +252,7 @@ def _labels_of(id_map, path, who, what, items, notes):
     notes.append(f"{Path(id_map).name} numbers {other.name}, not {Path(path).name}; the two hold the same log, and all {len(to):,} items were matched by who bought them")
     return [label[items_b[i]] for i in to]
 
-# %% ../../nbs/10_data/120_loaders.ipynb #e162c868
+# %% ../../nbs/10_data/120_loaders.ipynb #908256fa
 def sequences(path:Path, id_map:Path=None,  # JSON with id2item: file number → product label
               texts:Path=None,              # lines of `label words …`
               attributes:Path=None,         # JSON: file number → attribute numbers
@@ -263,15 +263,19 @@ def sequences(path:Path, id_map:Path=None,  # JSON with id2item: file number →
     items = pd.DataFrame({"item": labels})
     if id_map is not None: items["asin"] = _labels_of(id_map, path, who, what, labels, notes)
     if texts is not None and id_map is not None: items["title"] = items.asin.map(dict(line.split(" ", 1) for _, line in read_lines(texts, notes) if " " in line))
-    if attributes is not None: items["attributes"] = items.item.map(_attributes(attributes, id_map))
+    if attributes is not None: items["attributes"] = items.item.map(_attributes(attributes, id_map, notes))
     for column in items.columns.intersection(["title", "attributes"]): notes.append(f"{column} for {items[column].notna().sum():,} of {len(items):,} items")
     return _numbered(who, what, users, items, Path(path).stem, notes)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #5dedaed3
-def _attributes(path, id_map):
-    "Attributes of each file number, by name where the map has names."
-    name = read_json(id_map).get("id2attribute", {}) if id_map is not None else {}
-    return {item: " | ".join(name.get(str(a), str(a)) for a in numbers) for item, numbers in read_json(path).items()}
+# %% ../../nbs/10_data/120_loaders.ipynb #9c0376f0
+def _attributes(path, id_map, notes):
+    "Attributes of each file number: by name where the map counts each attribute as often as the file does, else by number."
+    has, maps = read_json(path), read_json(id_map) if id_map is not None else {}
+    name, counted = maps.get("id2attribute", {}), maps.get("attributeid2num")
+    if name and Counter(str(a) for numbers in has.values() for a in set(numbers)) != counted:
+        notes.append(f"{Path(id_map).name} names attributes of another numbering than {Path(path).name} (they do not occur equally often); attributes stay numbers")
+        name = {}
+    return {item: " | ".join(name.get(str(a), str(a)) for a in numbers) for item, numbers in has.items()}
 
 def _numbered(who, what, users, items, name, notes, seed=0):
     "The log with items numbered at random, as `Interactions.from_frame` would, without a copy of every label."
@@ -282,20 +286,20 @@ def _numbered(who, what, users, items, name, notes, seed=0):
     if repeats: notes.append(f"{repeats:,} rows repeat an earlier user and item; without times a repeat cannot be told from a copy, so they stay")
     return Interactions(df, pd.Index(users, dtype=object), items.iloc[order].reset_index(drop=True), name, notes)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #f01ab905
+# %% ../../nbs/10_data/120_loaders.ipynb #2d2faac1
 def toys(path:Path, id_map:Path=None,
          numbered:Path=None,           # the sequence file that the map numbers
          texts:Path=None, attributes:Path=None, strict:bool=False) -> Interactions:
     "Amazon Toys: labels and texts only where the file that its map numbers is there too."
     return sequences(path, id_map if numbered is not None else None, texts, attributes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #c2114e32
+# %% ../../nbs/10_data/120_loaders.ipynb #4f555a22
 MOVIELENS = {  # file of ratings → (separator, has a header, file of movies, its separator, its columns)
     "ratings.csv": (",", True, "movies.csv", ",", ["item", "title", "category"]),
     "ratings.dat": ("::", False, "movies.dat", "::", ["item", "title", "category"]),
     "u.data": ("\t", False, "u.item", "|", ["item", "title", "date", "video", "imdb", *(f"genre{g}" for g in range(19))])}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #b27adc4b
+# %% ../../nbs/10_data/120_loaders.ipynb #d68abaac
 def movielens(folder:Path, strict:bool=False) -> Interactions:
     "A MovieLens folder: latest (CSV), 1M (`::`) or 100K (`u.data`)."
     folder, notes, names, items = Path(folder), [], ["user", "item", "rating", "time"], None
@@ -309,7 +313,7 @@ def movielens(folder:Path, strict:bool=False) -> Interactions:
     else: notes.append(f"{movies} is not there; no titles")
     return finish(df, items, folder/ratings, folder.name, notes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #30f808c3
+# %% ../../nbs/10_data/120_loaders.ipynb #63043305
 def yelp(reviews:Path, businesses:Path=None, strict:bool=False) -> Interactions:
     "Yelp's review file, with the names of its businesses where given."
     notes, items = [], None
@@ -318,7 +322,7 @@ def yelp(reviews:Path, businesses:Path=None, strict:bool=False) -> Interactions:
     if businesses is not None: items = read_objects(businesses, {"business_id": "item", "name": "title", "categories": "category", "city": "city"}, notes, strict)
     return finish(df, items, reviews, "yelp", notes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #3b4fd4fa
+# %% ../../nbs/10_data/120_loaders.ipynb #079fd240
 def _atomic(path, notes, strict):
     "A RecBole file as a frame; columns of type float become numbers."
     df = read_table(path, notes, strict, "\t", quotes=False)
@@ -328,14 +332,14 @@ def _atomic(path, notes, strict):
     out = {ours.get(c.split(":")[0], c.split(":")[0]): pd.to_numeric(df[c], errors="coerce") if c.endswith(":float") else df[c].replace("", None) for c in df}
     return pd.DataFrame(out, index=df.index)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #114b2c4a
+# %% ../../nbs/10_data/120_loaders.ipynb #bd0f45db
 def recbole(inter:Path, strict:bool=False) -> Interactions:
     "RecBole atomic files: NAME.inter, and NAME.item beside it where there is one."
     inter, notes = Path(inter), []
     df, item = _atomic(inter, notes, strict), inter.with_suffix(".item")
     return finish(df, _atomic(item, notes, strict) if item.exists() else None, inter, inter.stem, notes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #828489aa
+# %% ../../nbs/10_data/120_loaders.ipynb #f2f390d0
 def _by_number(inter, ending, reader):
     "What lies beside NAME.inter.json under another ending, or nothing."
     path = inter.with_name(inter.name.replace(".inter.json", ending))
@@ -345,7 +349,7 @@ def _pairs(path):
     "number → label, from lines of `label number` with a tab between."
     return {number: label for label, number in (line.split("\t") for _, line in read_lines(path, []) if line)}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #05962d86
+# %% ../../nbs/10_data/120_loaders.ipynb #004969c1
 def lcrec(inter:Path, strict:bool=False) -> Interactions:
     "LC-Rec files: NAME.inter.json (user → items in order) and, where there are, .item.json, .index.json, .user2id, .item2id beside it."
     inter, histories = Path(inter), read_json(inter)
@@ -359,14 +363,14 @@ def lcrec(inter:Path, strict:bool=False) -> Interactions:
     catalogue = [{"item": items.get(i, i)} | about.get(i, {}) | ({"tokens": " ".join(tokens[i])} if i in tokens else {}) for i in dict.fromkeys([*about, *tokens])]
     return finish(df, pd.DataFrame(catalogue) if catalogue else None, inter, inter.name.split(".")[0], notes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #30c4b7c6
+# %% ../../nbs/10_data/120_loaders.ipynb #4c094cd6
 USUAL = {"user": ("user", "user_id", "userid", "customer", "customer_id", "reviewerid", "uid", "visitorid"),
          "item": ("item", "item_id", "itemid", "product", "product_id", "asin", "movieid", "movie_id", "sku", "business_id", "parent_asin"),
          "rating": ("rating", "stars", "score", "overall"), "time": ("time", "timestamp", "unixreviewtime", "date", "datetime", "created_at"),
          "text": ("text", "review", "reviewtext", "review_body", "comment"), "summary": ("summary", "headline", "review_headline"),
          "title": ("title", "item_title", "product_title", "name"), "category": ("category", "categories", "genres"), "price": ("price",), "brand": ("brand",)}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #ff45fdb2
+# %% ../../nbs/10_data/120_loaders.ipynb #f02417e1
 def guess_columns(columns:list, given:dict # our column → theirs
                  ) -> dict:                # our column → theirs
     "Which of a file's columns is which: those given, then usual names."
@@ -376,7 +380,7 @@ def guess_columns(columns:list, given:dict # our column → theirs
     found = {ours: next((low[n] for n in names if n in low), None) for ours, names in USUAL.items()} | given
     return {ours: theirs for ours, theirs in found.items() if theirs is not None}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #77cce12c
+# %% ../../nbs/10_data/120_loaders.ipynb #e196fe48
 def read_times(column:pd.Series, notes:list) -> pd.Series: # numbers or dates; what cannot be read is missing
     "Unix times as they are, anything else as dates, UTC where no zone is named."
     numbers = pd.to_numeric(column, errors="coerce")
@@ -387,19 +391,19 @@ def read_times(column:pd.Series, notes:list) -> pd.Series: # numbers or dates; w
     if len(odd): notes.append(f"{len(odd):,} times are not written as 2024-05-31 (first: {odd.iloc[0]!r}); read with the month first where unclear")
     return mixed
 
-# %% ../../nbs/10_data/120_loaders.ipynb #45920a33
+# %% ../../nbs/10_data/120_loaders.ipynb #b37e2027
 def _delimiter(path):
     "The sign between the cells, judged by the first line: the most frequent of comma, semicolon, tab, bar."
     head = next((line for _, line in read_lines(path, []) if line.strip()), "")
     return max(",;\t|", key=head.count)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #8dbbb110
+# %% ../../nbs/10_data/120_loaders.ipynb #fe859405
 def _need(which, path, columns):
     "Complain when no column is the user or the item, with the call that works."
     for need in ("user", "item"):
         if need not in which: raise ValueError(f"{path}: which column is the {need}? The columns are {', '.join(map(str, columns))}. Say it: load({str(path)!r}, {need}='…'), or on the command line --{need} NAME")
 
-# %% ../../nbs/10_data/120_loaders.ipynb #4b708e23
+# %% ../../nbs/10_data/120_loaders.ipynb #c666c48a
 def own_table(path:Path, strict:bool=False, **columns # user="…", item="…", time="…" where names are unusual
              ) -> Interactions:
     "A CSV or Parquet file of one's own, with named columns."
@@ -417,7 +421,7 @@ def own_table(path:Path, strict:bool=False, **columns # user="…", item="…", 
     items = df[["item", *about]].drop_duplicates("item") if len(about) else None
     return finish(df.drop(columns=about), items, path, path.stem, notes, strict)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #f27ef014
+# %% ../../nbs/10_data/120_loaders.ipynb #5d47c79d
 def _page(owner): return OWNERS[owner]["page"]
 
 SETS = {  # name → (loader, files, owner's page); the first file must be there, the others enrich it
@@ -428,7 +432,7 @@ SETS = {  # name → (loader, files, owner's page); the first file must be there
     "musical-ratings": (amazon_csv, ("amazon14_musical_instruments/Musical_Instruments_5.ratings.csv",), _page("amazon14")),
     "digital-music": (amazon, ("amazon14_digital_music/reviews_Digital_Music_5.head.json.gz", "amazon14_digital_music/meta_Digital_Music.head.json.gz"), _page("amazon14"))}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #d6bf25bd
+# %% ../../nbs/10_data/120_loaders.ipynb #c188b3fd
 SETS |= {
     "gift-cards": (amazon, ("amazon18_gift_cards/Gift_Cards_5.json.gz", "amazon18_gift_cards/meta_Gift_Cards.json.gz"), _page("amazon18")),
     "all-beauty": (amazon, ("amazon18_all_beauty/All_Beauty_5.json.gz",), _page("amazon18")),
@@ -438,7 +442,7 @@ SETS |= {
     "lastfm2k": (own_table, ("lastfm2k_multimodal/lfm2k.inter",), _page("lastfm")),
     "yelp": (yelp, ("yelp/yelp_academic_dataset_review.json", "yelp/yelp_academic_dataset_business.json"), _page("yelp"))}
 
-# %% ../../nbs/10_data/120_loaders.ipynb #662bc1bf
+# %% ../../nbs/10_data/120_loaders.ipynb #1246f3d0
 def load(name_or_path, # "market", a name in SETS, or a file or folder
          strict:bool=False, **columns # for a file of one's own: user="…", item="…", …
         ) -> Interactions:
@@ -456,7 +460,7 @@ def load(name_or_path, # "market", a name in SETS, or a file or folder
     log.notes += [f"{f} is not on this machine and was not joined" for f, path in zip(files, found) if path is None]
     return log
 
-# %% ../../nbs/10_data/120_loaders.ipynb #fc2af12c
+# %% ../../nbs/10_data/120_loaders.ipynb #241fd3d8
 def _by_path(path, strict, **columns):
     "The loader that fits a path."
     if not path.exists(): raise FileNotFoundError(f"{path}: there is no such file, and no set of this name; the sets are market, {', '.join(SETS)}")
@@ -469,7 +473,7 @@ def _by_path(path, strict, **columns):
         return sequences(path, *(b if b.exists() else None for b in beside), strict=strict)
     return own_table(path, strict, **columns)
 
-# %% ../../nbs/10_data/120_loaders.ipynb #e90499ee
+# %% ../../nbs/10_data/120_loaders.ipynb #1bff08a5
 def _objects(path, strict):
     "Amazon's or Yelp's loader, by the fields of the first object that can be read."
     for _, line in read_lines(path, []):

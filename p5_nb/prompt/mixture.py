@@ -5,23 +5,23 @@
 # %% auto #0
 __all__ = ['CUT', 'items_text', 'rated_text', 'Log', 'Mixture', 'Batch', 'collate', 'read_batch', 'target_losses']
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #5958065a
+# %% ../../nbs/60_prompt/610_mixture.ipynb #48fb4c07
 from dataclasses import dataclass
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #46226030
+# %% ../../nbs/60_prompt/610_mixture.ipynb #9ae8d0de
 import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #fdd8d8ef
+# %% ../../nbs/60_prompt/610_mixture.ipynb #e855b56c
 from ..pretrain.packed import ItemT5, pad, windows
 from ..pretrain.t5 import hide
 from .template import Example, Template
 from ..text.words import Words
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #61704e6e
+# %% ../../nbs/60_prompt/610_mixture.ipynb #78ee38f2
 def items_text(items)->str: # item numbers
     "Items as they stand in a question."
     return " ".join(f"item_{i}" for i in items)
@@ -30,7 +30,7 @@ def rated_text(items, stars)->str:
     "Items, each followed by its star."
     return " ".join(f"item_{i} {s:.0f}" for i, s in zip(items, stars))
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #f8929ac8
+# %% ../../nbs/60_prompt/610_mixture.ipynb #aedd83dc
 class Log:
     "Training rows by user and time, and the texts that fill gaps."
     def __init__(self, rows,          # DataFrame with user, item and what else is known, each user's rows in time order
@@ -49,7 +49,7 @@ class Log:
     def before(self, row): return slice(max(self.start[self.user[row]], row - self.max_items), row)
     def sequences(self): return [self.item[self.of(u)] for u in range(self.n_users)]
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #d1a0be21
+# %% ../../nbs/60_prompt/610_mixture.ipynb #5254e30f
 CUT = {"text": 60, "explanation": 30, "summary": 15, "feature": 3}    # words kept of each text
 
 @patch
@@ -62,7 +62,7 @@ def gap(self:Log, name:str, row:int)->str:
     if name == "rated": return rated_text(self.item[self.before(row)], self.columns["rating"][self.before(row)])
     return " ".join(str(self.columns[name][row]).split()[:CUT[name]])
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #6fc5d417
+# %% ../../nbs/60_prompt/610_mixture.ipynb #d9d51f2d
 @patch
 def others(self:Log, row:int, n:int, rng # numpy Generator
           )->np.ndarray:                 # (n,) items, repeats possible
@@ -73,7 +73,7 @@ def others(self:Log, row:int, n:int, rng # numpy Generator
     while (bad := np.isin(drawn, mine)).any(): drawn[bad] = rng.integers(self.n_items, size=bad.sum())
     return drawn
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #64f2609d
+# %% ../../nbs/60_prompt/610_mixture.ipynb #66dc5fc7
 @patch
 def fields(self:Log, row:int, names:list, # gaps to fill
            rng)->dict:                    # gap → text
@@ -87,7 +87,7 @@ def fields(self:Log, row:int, names:list, # gaps to fill
         if out["answer"] == "no": out["item"] = items_text(self.others(row, 1, rng))
     return out
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #326f8f4c
+# %% ../../nbs/60_prompt/610_mixture.ipynb #29fa255b
 @patch
 def answerable(self:Log, template:Template)->np.ndarray: # row numbers
     "Rows that can fill every gap of a template."
@@ -100,68 +100,86 @@ def answerable(self:Log, template:Template)->np.ndarray: # row numbers
         if name in ("history", "rated"): good &= np.arange(len(self)) > self.start[self.user]
     return np.flatnonzero(good)
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #a6c97193
+# %% ../../nbs/60_prompt/610_mixture.ipynb #76863ada
+@patch
+def one_reading(self:Log, template:Template, user:int,
+                at:slice,       # rows of the log that are read
+                first:int,      # the first of them that is asked for
+                words:Words, names:np.ndarray)->Example:
+    "One question with an answer for each row from `first` on, each asked of the rows before it."
+    items, asked = self.item[at], range(at.start + max(first, 2 - template.stride), at.stop)
+    gaps = {"user": f"user_{user}", "history": items_text(items[:-1]), "item": f"item_{items[-1]}", "next": f"item_{items[-1]}"}
+    if template.stride == 2: gaps |= {"rated": rated_text(items[:-1], self.columns["rating"][at][:-1]), "rating": ""}
+    example = template.render(gaps, words, names)
+    said = [self.gap(template.fields[-1], row) for row in asked]
+    example.target = " ".join(said)
+    example.labels = names[self.item[asked.start:asked.stop]].tolist() if template.stride == 1 else [words.encode(star) + [1] for star in said]
+    return example
+
+# %% ../../nbs/60_prompt/610_mixture.ipynb #26efe30f
 class Mixture:
     "Examples of several families from one log, drawn anew each epoch."
     def __init__(self, log:Log, templates:list, words:Words, names:np.ndarray, # (items, levels) spelling of items
-                 draws:dict,          # family → uses of each row per epoch
+                 draws:dict,          # family → uses of each row per epoch by plain prompts
+                 readings:int=1,      # passes over all users per epoch, for each family with one-reading prompts
                  seed:int=0, batch_size:int=64):
         self.log, self.words, self.names, self.seed, self.batch_size = log, words, names, seed, batch_size
-        self.draws, self.tally = draws, {}
-        self.windows = [(u, *w) for u, s in enumerate(log.sequences()) for w in windows([s], log.max_items)]
-        pool = {t: np.arange(len(self.windows)) if t.one_reading else log.answerable(t) for t in templates if t.family in draws}
-        self.rows = {t: r for t, r in pool.items() if len(r)}
-        if not self.rows: raise ValueError(f"{log} can answer none of the prompts: every user has a single row and there are no ratings or texts")
+        self.draws, self.readings, self.tally = draws, readings, {}
+        cut = [(u, *w) for u in range(log.n_users) for w in windows([np.arange(log.start[u], log.start[u + 1])], log.max_items)]
+        self.windows = [(u, slice(rows[0], rows[-1] + 1), first if first > 1 else 0) for u, rows, first in cut]
+        self.rows = {t: r for t in templates if len(r := self.readable(log.answerable(t)) if t.stride else log.answerable(t))}
+        if not self.rows: raise ValueError(f"{log} can answer none of the prompts {', '.join(t.number for t in templates)}: they ask for ratings, texts or a second purchase")
 
     def __repr__(self): return f"Mixture of {', '.join(dict.fromkeys(t.family for t in self.rows))} from {self.log}"
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #bfa5e755
+# %% ../../nbs/60_prompt/610_mixture.ipynb #474adb3a
 @patch
-def one_reading(self:Mixture, template:Template, user:int,
-                items:np.ndarray, first:int # number of the first item that is asked for
-               )->Example:
-    "One question whose answers are all items from `first` on, each asked of the items before it."
-    gaps = {"user": f"user_{user}", "history": items_text(items[:-1]), "next": items_text(items[first:])}
-    example = template.render(gaps, self.words, self.names)
-    example.labels = [[-100]*self.names.shape[1]]*(first - 1) + example.labels
-    return example
+def readable(self:Mixture, rows)->np.ndarray: # window numbers
+    "Windows in which every row after a user's first is among `rows`."
+    good = np.isin(np.arange(len(self.log)), rows) | np.isin(np.arange(len(self.log)), self.log.start)
+    return np.array([i for i, (_, at, _) in enumerate(self.windows) if good[at].all()], dtype=int)
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #d0764c97
+# %% ../../nbs/60_prompt/610_mixture.ipynb #1cba5a57
 @patch
-def draw(self:Mixture, family:str, rng)->list: # of Example
-    "One epoch's examples of a family."
-    mine, out = [t for t in self.rows if t.family == family], []
-    for t in mine:
-        rows, n = self.rows[t], round(self.draws[family]*len(self.rows[t])/len(mine))
-        chosen = np.concatenate([rng.permutation(rows) for _ in range(-(-n//len(rows)))])[:n] if n else []
-        if t.one_reading: out += [self.one_reading(t, *self.windows[i]) for i in chosen]
-        else: out += [t.render(self.log.fields(i, t.fields, rng), self.words, self.names) for i in chosen]
-    return out
+def uses(self:Mixture, template:Template)->int: # examples per epoch
+    "The share of a prompt in the work of its family."
+    alike = sum(t.family == template.family and bool(t.stride) == bool(template.stride) for t in self.rows)
+    times = self.readings if template.stride else self.draws.get(template.family, 0)
+    return round(times*len(self.rows[template])/alike)
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #8a9f032e
+# %% ../../nbs/60_prompt/610_mixture.ipynb #f04d9b24
+@patch
+def draw(self:Mixture, template:Template, rng)->list: # of Example
+    "One epoch's examples of a prompt."
+    rows, n = self.rows[template], self.uses(template)
+    chosen = np.concatenate([rng.permutation(rows) for _ in range(-(-n//len(rows)))])[:n] if n else []
+    if template.stride: return [self.log.one_reading(template, *self.windows[i], self.words, self.names) for i in chosen]
+    return [template.render(self.log.fields(i, template.fields, rng), self.words, self.names) for i in chosen]
+
+# %% ../../nbs/60_prompt/610_mixture.ipynb #f9ab861e
 @patch
 def batches(self:Mixture, epoch:int)->list: # lists of Example; the same for the same seed and epoch
     "One epoch of batches."
     rng = np.random.default_rng([self.seed, epoch])
-    drawn, out = [e for f in self.draws for e in self.draw(f, rng)], []
-    for one_reading, size in ((True, self.batch_size//2), (False, self.batch_size)):
-        part = [e for e in drawn if e.one_reading == one_reading]
+    drawn, out = [e for t in self.rows for e in self.draw(t, rng)], []
+    for stride, size in ((0, self.batch_size), (1, self.batch_size//2), (2, self.batch_size//2)):
+        part = [e for e in drawn if e.stride == stride]
         order = np.argsort([len(e.ids)*rng.uniform(.8, 1.2) for e in part])
         out += [[part[i] for i in order[s:s + size]] for s in range(0, len(part), size)]
     return [out[i] for i in rng.permutation(len(out))]
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #f089d9c7
+# %% ../../nbs/60_prompt/610_mixture.ipynb #b4e6633a
 @dataclass
 class Batch:
     "Examples as tensors; B questions, T answers each."
     ids:Tensor             # (B, S) numbers of the questions' pieces, 0 after the end
     whole_word_ids:Tensor  # (B, S)
     labels:Tensor          # (B, T, L) answers, −100 where there is none
-    place:Tensor=None      # (B, S) one reading: 0 at words, n at the n-th item, very large after the end
-    visible:Tensor=None    # (B, T) one reading: items each answer may see
+    place:Tensor=None      # (B, S) one reading: 0 before the first item, then 1, 2, …, very large after the end
+    visible:Tensor=None    # (B, T) one reading: the last place each answer may see
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #3bb2abed
-def collate(examples:list, # of Example, all or none of them one_reading
+# %% ../../nbs/60_prompt/610_mixture.ipynb #d9fd82f2
+def collate(examples:list, # of Example, all with the same stride
             n_words:int    # size of the vocabulary: larger numbers are items
            )->Batch:
     "Examples as rectangles."
@@ -171,13 +189,14 @@ def collate(examples:list, # of Example, all or none of them one_reading
     for i, e in enumerate(examples):
         for t, l in enumerate(e.labels): labels[i, t, :len(l)] = l
     batch = Batch(ids, whole, torch.from_numpy(labels))
-    if examples[0].one_reading:
-        item, n_answers = ids >= n_words, torch.tensor([len(e.labels) for e in examples])
-        batch.place = (item.cumsum(1)*item).masked_fill(ids == 0, 10**6)
-        batch.visible = (item.sum(1) - n_answers)[:, None] + torch.arange(1, shape[0] + 1)
+    if stride := examples[0].stride:
+        told = ((ids >= n_words).cumsum(1) > 0) & (ids > 0)                 # from the first item on
+        batch.place = (told.cumsum(1)*told).masked_fill(ids == 0, 10**6)
+        after = torch.arange(shape[0]) - torch.tensor([[len(e.labels) - 1] for e in examples])   # 0 for a row's last answer
+        batch.visible = told.sum(1, keepdim=True) + stride*after
     return batch
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #6a37b2b8
+# %% ../../nbs/60_prompt/610_mixture.ipynb #e942936e
 def read_batch(model:ItemT5, batch:Batch
               )->tuple: # states (B, S, d_model), what to add to attention scores of answers (B, heads or 1, T or 1, S)
     "Encode the questions, and say what each answer may look at."
@@ -189,7 +208,7 @@ def read_batch(model:ItemT5, batch:Batch
     recency = model.recency(age.clamp(0, model.recency.num_embeddings - 1)).permute(0, 3, 1, 2)
     return states, recency*(place > 0)[:, None, None] + hide(age >= 0)[:, None]
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #c2d71241
+# %% ../../nbs/60_prompt/610_mixture.ipynb #fee797d1
 def target_losses(model:ItemT5, batch:Batch
                  )->Tensor: # (B, T) mean cross-entropy of each answer's tokens; NaN where there is no answer
     "How badly each answer is predicted (P5, equation 1)."
@@ -200,7 +219,7 @@ def target_losses(model:ItemT5, batch:Batch
     loss = torch.zeros(batch.labels.shape, device=scores.device).masked_scatter(wanted, F.cross_entropy(scores, batch.labels[wanted], reduction="none"))
     return loss.sum(-1)/wanted.sum(-1)                                              # 0/0 is NaN
 
-# %% ../../nbs/60_prompt/610_mixture.ipynb #2fe7c476
+# %% ../../nbs/60_prompt/610_mixture.ipynb #85fc566c
 @patch
 def loss(self:Mixture, model:ItemT5, examples:list)->Tensor: # scalar
     "The mean loss of a batch; sums by family are kept for the log."

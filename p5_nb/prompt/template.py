@@ -6,20 +6,20 @@
 __all__ = ['SOURCE_FIELDS', 'TARGET_FIELDS', 'PERSONAL', 'GIVES_AWAY', 'FAMILIES', 'gaps_of', 'Template', 'Example',
            'name_tokens', 'spellings', 'read_template', 'load_templates']
 
-# %% ../../nbs/60_prompt/600_template.ipynb #5cd1907d
+# %% ../../nbs/60_prompt/600_template.ipynb #ca39d320
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
 
-# %% ../../nbs/60_prompt/600_template.ipynb #355a0972
+# %% ../../nbs/60_prompt/600_template.ipynb #98c8b0bc
 import numpy as np
 from fastcore.basics import patch
 from ..core import package_data, read_json
 from ..index.trie import Trie, name_words
 from ..text.words import Words
 
-# %% ../../nbs/60_prompt/600_template.ipynb #312ab9dd
+# %% ../../nbs/60_prompt/600_template.ipynb #ddcc9794
 SOURCE_FIELDS = {"user": "user_23", "history": "item_7 item_2", "rated": "item_7 4 item_2 5", "item": "item_5",
                  "candidates": "item_8 item_5 item_1", "feature": "scent", "text": "The scent faded within a day."}
 TARGET_FIELDS = {"rating": "2", "next": "item_5", "answer": "yes", "summary": "no scent left",
@@ -28,13 +28,13 @@ PERSONAL = ("user", "history", "rated")      # the gaps that carry the person
 GIVES_AWAY = {"next": "item", "explanation": "text"}   # answer → the gap that would contain it
 FAMILIES = ("rating", "sequential", "explanation", "review", "direct")
 
-# %% ../../nbs/60_prompt/600_template.ipynb #dd38a5a5
+# %% ../../nbs/60_prompt/600_template.ipynb #a0bfc4fb
 def gaps_of(text:str # a sentence with {gaps}
            )->list:  # their names in order
     "The names of the gaps in a sentence."
     return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
 
-# %% ../../nbs/60_prompt/600_template.ipynb #a1652e3f
+# %% ../../nbs/60_prompt/600_template.ipynb #ded99c44
 @dataclass(frozen=True)
 class Template:
     "A question and an answer with named gaps."
@@ -57,9 +57,12 @@ class Template:
     def fields(self): return gaps_of(self.source + self.target)
 
     @property
-    def one_reading(self): return self.source.endswith("{history}") and self.target == "{next}"
+    def stride(self):
+        "One reading: pieces from one answer to the next; 0 where every answer needs a reading of its own."
+        if self.source.endswith("{history}") and self.target == "{next}": return 1
+        return 2 if self.source.endswith("{rated} {item}") and self.target == "{rating}" else 0
 
-# %% ../../nbs/60_prompt/600_template.ipynb #d10fcefa
+# %% ../../nbs/60_prompt/600_template.ipynb #d57468d0
 @dataclass
 class Example:
     "One question with its answer, as text and as numbers."
@@ -70,11 +73,11 @@ class Example:
     labels:list           # answers: one list of numbers each (several when one reading serves many targets)
     family:str
     number:str
-    one_reading:bool = False   # answers follow the history's items one by one
+    stride:int = 0        # one reading: pieces from one answer to the next, 0 for a single answer
 
     def __repr__(self): return f"{self.number} {self.family}: {self.source!r} → {self.target!r}"
 
-# %% ../../nbs/60_prompt/600_template.ipynb #7118261b
+# %% ../../nbs/60_prompt/600_template.ipynb #0968c0de
 def name_tokens(trie:Trie)->list: # "<a_0>", "<a_1>", …, "<b_0_0>", …
     "Words for all tokens of item names, in the order of `name_words`; they belong at the end of a vocabulary."
     upper, last = trie.children[:-1], trie.children[-1]
@@ -88,7 +91,7 @@ def spellings(trie:Trie, words:Words # its last words are `name_tokens(trie)`
     if words.words[-len(tokens):] != tokens: raise ValueError(f"the vocabulary does not end with the {len(tokens)} name tokens of {trie}")
     return name_words(trie, len(words) - len(tokens))[0].numpy()
 
-# %% ../../nbs/60_prompt/600_template.ipynb #0b7e45cd
+# %% ../../nbs/60_prompt/600_template.ipynb #0422338d
 @patch
 def render(self:Template, fields:dict,  # gap → text
            words:Words, names:np.ndarray # (items, levels) from `spellings`
@@ -101,9 +104,9 @@ def render(self:Template, fields:dict,  # gap → text
     answer = words.encode(target)
     items = [i - len(words) for i in answer if i >= len(words)]
     labels = names[items].tolist() if items else [answer + [1]]
-    return Example(source, target, ids, whole, labels, self.family, self.number, self.one_reading)
+    return Example(source, target, ids, whole, labels, self.family, self.number, self.stride)
 
-# %% ../../nbs/60_prompt/600_template.ipynb #226c2df1
+# %% ../../nbs/60_prompt/600_template.ipynb #1af5ae8d
 def read_template(entry:dict, where:str # file and place, for messages
                  )->Template:
     "One template from its JSON entry."
@@ -114,7 +117,7 @@ def read_template(entry:dict, where:str # file and place, for messages
     if sorted(t.fields) != sorted(entry["fields"]): raise ValueError(f"{where}: fields are {entry['fields']}, but the sentences have {t.fields}")
     return t
 
-# %% ../../nbs/60_prompt/600_template.ipynb #1e78abaa
+# %% ../../nbs/60_prompt/600_template.ipynb #7af1de15
 def load_templates(folder:Path=None # with *.json files; None: the prompts of this project
                   )->list:          # of Template, by number
     "All prompts of a folder; numbers must differ."
