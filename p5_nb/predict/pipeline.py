@@ -6,11 +6,11 @@
 __all__ = ['PRESETS', 'MAX_ITEMS', 'NEUTRAL', 'expected_star', 'P5', 'title_vectors', 'known_rows', 'star_words', 'count_words',
            'find', 'asks']
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #b1b504ed
+# %% ../../nbs/70_predict/710_pipeline.ipynb #164eff4a
 import re
 from pathlib import Path
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #2fdef962
+# %% ../../nbs/70_predict/710_pipeline.ipynb #a4a8147a
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -19,7 +19,7 @@ from scipy.sparse.linalg import svds
 from safetensors.torch import load_file, save_file
 from fastcore.basics import patch
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #74a698d9
+# %% ../../nbs/70_predict/710_pipeline.ipynb #19485544
 from ..core import atomic_path, progress, read_json, seed_everything, write_json
 from ..data.schema import Interactions, Split, negatives
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors
@@ -27,7 +27,7 @@ from ..index.ids import load_index, save_index
 from ..index.trie import build_trie
 from ..learner import Learner
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #5034c225
+# %% ../../nbs/70_predict/710_pipeline.ipynb #55bac023
 from ..measure.ranking import list_ranks, rank_measures
 from ..measure.rating import mae, rmse
 from ..pretrain.packed import ItemT5, pad
@@ -38,24 +38,24 @@ from ..prompt.mixture import CUT, Log, Mixture, collate, items_text, rated_text,
 from ..prompt.template import FAMILIES, load_templates, name_tokens, spellings
 from ..text.words import Words
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #45764078
+# %% ../../nbs/70_predict/710_pipeline.ipynb #d8c1696f
 def expected_star(scores, # (..., n) unnormalised scores of the star words
                   stars   # (n,) the stars
                  ):       # (...) expected star
     "The mean of the stars under the model's probabilities."
     return scores.float().softmax(-1) @ torch.as_tensor(stars, dtype=torch.float, device=scores.device)
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #eac7a4f6
+# %% ../../nbs/70_predict/710_pipeline.ipynb #6d3734f7
 PRESETS = {
     "smoke": dict(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_decoder_layers=1, dropout=0., epochs=2, lr=5e-3, batch_size=64, most_words=2000, readings=4,
                   draws=dict(rating=.05, explanation=.1, review=.1, direct=.1)),
-    "small": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.1, epochs=3, lr=3e-3, batch_size=64, most_words=8000, readings=8,
+    "small": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.1, epochs=2, lr=3e-3, batch_size=64, most_words=8000, readings=8,
                   draws=dict(rating=.1, explanation=.3, review=.2, direct=.2)),
     "full": dict(d_model=128, d_kv=32, d_ff=512, num_layers=3, num_decoder_layers=2, dropout=0.1, epochs=20, lr=2e-3, batch_size=64, most_words=16000, readings=8,
                  draws=dict(rating=1, explanation=1, review=.5, direct=.5))}
 MAX_ITEMS = 10        # items of history a question tells
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #ec1f3543
+# %% ../../nbs/70_predict/710_pipeline.ipynb #9b0254d3
 class P5:
     "Pretrain, Personalized Prompt & Predict: one text-to-text model for five families of questions."
     def __init__(self, preset:str, words:Words, index, log:Log,  # log: columns user, item and, where known, rating
@@ -78,7 +78,7 @@ class P5:
         n = sum(p.numel() for p in (self.model.model if self.bare else self.model).parameters())
         return f"P5 {self.preset!r}: {n:,} weights, {len(self.users):,} users, {self.index}; answers {', '.join(self.families)}"
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #13c416d2
+# %% ../../nbs/70_predict/710_pipeline.ipynb #6f3fa146
 def title_vectors(titles, # one text per item
                   dims:int, seed:int=0
                  )->np.ndarray: # (items, at most dims) rows of length one, zero where nothing is shared
@@ -91,7 +91,7 @@ def title_vectors(titles, # one text per item
     length = np.linalg.norm(u*s, axis=1, keepdims=True)
     return np.divide(u*s, length, out=np.zeros_like(u), where=length > 1e-9)
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #3bd5c340
+# %% ../../nbs/70_predict/710_pipeline.ipynb #48a7235a
 def known_rows(data # Interactions, or a Split whose training part shall teach
               )->tuple: # rows by user and time; the Interactions
     "The rows a model may learn from."
@@ -99,7 +99,7 @@ def known_rows(data # Interactions, or a Split whose training part shall teach
     if not isinstance(data, Interactions): raise TypeError(f"data is a {type(data).__name__}: give Interactions (see p5_nb.data.loaders.load) or a Split")
     return data.df.sort_values(["user", "time"] if "time" in data.df else "user", kind="stable"), data
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #e00d3ed7
+# %% ../../nbs/70_predict/710_pipeline.ipynb #b6457223
 def star_words(rows)->list: # whole stars, or nothing where there are no ratings
     "The stars that occur; each must be one digit, because a star is written as one word."
     if "rating" not in rows: return []
@@ -107,7 +107,7 @@ def star_words(rows)->list: # whole stars, or nothing where there are no ratings
     if stars and not 0 <= stars[0] <= stars[-1] <= 9: raise ValueError(f"ratings run from {stars[0]} to {stars[-1]}: rescale them to stars from 1 to 5 first")
     return stars
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #00fb0196
+# %% ../../nbs/70_predict/710_pipeline.ipynb #f646fc3d
 def count_words(rows, templates:list, trie, most:int)->Words:
     "The vocabulary of prompts, digits and training texts, ending with the name tokens of items."
     prompts = [re.sub(r"{\w+}", "", t.source) for t in templates] + ["user_0123456789 0 1 2 3 4 5 6 7 8 9 yes no"]
@@ -116,7 +116,7 @@ def count_words(rows, templates:list, trie, most:int)->Words:
     needed = [w for w in Words.count(prompts).words[3:] if w not in set(frequent)]
     return Words([*frequent, *needed, *name_tokens(trie)], int(trie.children[-1].max()) + 1)
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #c0882fd1
+# %% ../../nbs/70_predict/710_pipeline.ipynb #49db9829
 @patch(cls_method=True)
 def fit(cls:P5, data,               # Interactions (all rows teach) or Split (its training part teaches)
         preset:str="small",         # smoke, small or full
@@ -136,7 +136,7 @@ def fit(cls:P5, data,               # Interactions (all rows teach) or Split (it
     if folder: self.save(folder)
     return self
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #e29f2351
+# %% ../../nbs/70_predict/710_pipeline.ipynb #be6299c2
 @patch
 def train(self:P5, log:Log, # with all columns
           folder:Path=None)->Learner:
@@ -146,11 +146,12 @@ def train(self:P5, log:Log, # with all columns
     vectors = [item_vectors(co_purchase(log.sequences(), n), p["d_model"]//2, self.seed)]
     if "title" in self.items: vectors.append(title_vectors(self.items.title.fillna(""), p["d_model"]//2, self.seed))
     self.model.start_from(torch.from_numpy(np.hstack(vectors)).float())
+    with torch.no_grad(): self.model.encoder.whole_word_embeddings.weight.mul_(0.1)      # place in the sentence must not drown the word
     self.mixture = Mixture(log, list(self.templates.values()), self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"])
     return Learner(self.model, self.mixture.loss, self.mixture.batches, p["epochs"], p["lr"], self.seed, folder,
                    valid=lambda _: self.mixture.family_losses(), valid_every=1).fit()
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #9751a767
+# %% ../../nbs/70_predict/710_pipeline.ipynb #0acafa4a
 NEUTRAL = {"rating": "1", "next": "item_0", "answer": "yes", "summary": "", "explanation": ""}   # stands where the answer will be
 
 @patch
@@ -165,7 +166,7 @@ def read(self:P5, number:str, # of the prompt
         rows = order[start:start + size]
         yield rows, *read_batch(self.model, collate([asked[r] for r in rows], len(self.words)))
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #461bd09c
+# %% ../../nbs/70_predict/710_pipeline.ipynb #e3d1f84f
 @patch
 @torch.no_grad()
 def write(self:P5, number:str, gaps:list, most:int=30 # pieces
@@ -181,7 +182,7 @@ def write(self:P5, number:str, gaps:list, most:int=30 # pieces
         for r, answer in zip(rows, ids[:, 0, 1:].tolist()): out[r] = self.words.decode(answer)
     return out
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #666d610a
+# %% ../../nbs/70_predict/710_pipeline.ipynb #dac3d9ee
 @patch
 @torch.no_grad()
 def first_word(self:P5, number:str, gaps:list, words:list # pieces to choose from
@@ -193,13 +194,13 @@ def first_word(self:P5, number:str, gaps:list, words:list # pieces to choose fro
         out[rows] = self.model.scores(hidden)[:, choose]
     return out
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #24d34385
+# %% ../../nbs/70_predict/710_pipeline.ipynb #d873047e
 @patch
 def star(self:P5, number:str, gaps:list)->np.ndarray: # expected stars
     "Expected stars of a rating prompt."
     return expected_star(self.first_word(number, gaps, [f"▁{s}" for s in self.stars]), self.stars).numpy()
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #3ebde65a
+# %% ../../nbs/70_predict/710_pipeline.ipynb #821a9056
 @patch
 @torch.no_grad()
 def lists(self:P5, number:str, gaps:list, k:int,
@@ -216,7 +217,7 @@ def lists(self:P5, number:str, gaps:list, k:int,
         items[rows, :found.shape[1]], scores[rows, :found.shape[1]] = found[:, :k], score[:, :k]
     return items, scores
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #fca2a457
+# %% ../../nbs/70_predict/710_pipeline.ipynb #53cda0cb
 @patch
 @torch.no_grad()
 def spell(self:P5, number:str, gaps:list,
@@ -231,7 +232,7 @@ def spell(self:P5, number:str, gaps:list,
         out[rows] = log_p.gather(-1, names[..., None])[..., 0].sum(-1)
     return out
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #36a592e0
+# %% ../../nbs/70_predict/710_pipeline.ipynb #80a1320c
 def find(label, labels:pd.Index, what:str)->int:
     "The number of a label."
     if label in labels: return int(labels.get_loc(label))
@@ -247,7 +248,7 @@ def about(self:P5, user)->dict: # gap → text
     if "rating" in self.log.columns: gaps["rated"] = rated_text(self.log.item[mine], self.log.columns["rating"][mine])
     return gaps
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #586b4f1e
+# %% ../../nbs/70_predict/710_pipeline.ipynb #6d9ca4db
 @patch
 def listed(self:P5, items, scores)->pd.DataFrame:
     "Items as a table a person can read."
@@ -256,7 +257,7 @@ def listed(self:P5, items, scores)->pd.DataFrame:
     table = {c: shown[c].to_numpy() for c in ("item", "title") if c in shown}
     return pd.DataFrame(table | {"score": np.exp(np.asarray(scores)[there])})
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #965a4e49
+# %% ../../nbs/70_predict/710_pipeline.ipynb #ae97797f
 @patch
 def recommend(self:P5, user, k:int=10, filter_seen:bool=True)->pd.DataFrame: # item, title, score (the model's probability)
     "What the user may buy next, best first."
@@ -273,7 +274,7 @@ def next_items(self:P5, users, # user numbers
     gaps = [{"user": f"user_{u}", "history": items_text(h[-MAX_ITEMS:])} for u, h in zip(users, histories)]
     return self.lists("2-1", gaps, k, histories if filter_seen else None)
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #17757a81
+# %% ../../nbs/70_predict/710_pipeline.ipynb #e86ba2fd
 def asks(self, family:str):
     "Refuse a question whose family was not trained."
     if family not in self.families: raise ValueError(f"this P5 answers {', '.join(self.families)}; the log it learnt from has no columns for {family}")
@@ -285,7 +286,7 @@ def rate(self:P5, user, item)->float:
     gaps = {**self.about(user), "item": f"item_{find(item, self.item_labels, 'item')}"}
     return float(np.mean([self.star(n, [gaps])[0] for n, t in self.templates.items() if t.family == "rating"]))
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #8647ecd1
+# %% ../../nbs/70_predict/710_pipeline.ipynb #189bd44d
 @patch
 def explain(self:P5, user, item, feature:str=None # a word the sentence should speak of
            )->str:
@@ -301,7 +302,7 @@ def summarize(self:P5, text:str)->str:
     if not text.split(): raise ValueError("the review is empty: there is nothing to summarize")
     return self.write("4-1", [{"text": " ".join(text.split()[:CUT["text"]])}])[0]
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #bb11284a
+# %% ../../nbs/70_predict/710_pipeline.ipynb #490d6846
 @patch
 def choose(self:P5, user, items:list)->pd.DataFrame: # item, title, score
     "Which of some items suits the user best, best first."
@@ -311,7 +312,7 @@ def choose(self:P5, user, items:list)->pd.DataFrame: # item, title, score
     order = np.argsort(-score, kind="stable")
     return self.listed(numbers[order], score[order] - np.logaddexp.reduce(score))
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #373b6f46
+# %% ../../nbs/70_predict/710_pipeline.ipynb #fc7d2efd
 @patch
 def save(self:P5, folder:Path):
     "Write everything needed to ask this model again."
@@ -324,7 +325,7 @@ def save(self:P5, folder:Path):
     model = self.model.model if self.bare else self.model
     with atomic_path(folder/"model.safetensors") as path: save_file(model.state_dict(), path)
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #a35be01f
+# %% ../../nbs/70_predict/710_pipeline.ipynb #6fca6942
 @patch(cls_method=True)
 def load(cls:P5, folder:Path)->P5:
     "Read a model written by `save`."
@@ -338,7 +339,7 @@ def load(cls:P5, folder:Path)->P5:
     (self.model.model if self.bare else self.model).load_state_dict(load_file(folder/"model.safetensors"))
     return self
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #0abe6f5d
+# %% ../../nbs/70_predict/710_pipeline.ipynb #0a88b893
 @patch
 def asked(self:P5, log:Log, rows, family:str)->tuple: # rows, {prompt number: list of gaps}
     "Held-out rows that can fill all prompts of a family, and what fills them."
@@ -347,7 +348,7 @@ def asked(self:P5, log:Log, rows, family:str)->tuple: # rows, {prompt number: li
     fixed = [(t, [n for n in t.fields if n not in ("candidates", "answer")]) for t in prompts]
     return rows, {t.number: [{n: log.gap(n, r) for n in names} for r in rows] for t, names in fixed}
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #a954cc1a
+# %% ../../nbs/70_predict/710_pipeline.ipynb #e92bf877
 @patch
 def measure_rating(self:P5, log, rows)->dict:
     "Error of the mean expected star over the rating prompts, and of the greedy star of 1-1."
@@ -356,7 +357,7 @@ def measure_rating(self:P5, log, rows)->dict:
     greedy = np.array(self.stars)[self.first_word("1-1", gaps["1-1"], [f"▁{s}" for s in self.stars]).argmax(-1).numpy()]
     return {"rmse": rmse(true, said), "mae": mae(true, said), "rmse greedy": rmse(true, greedy)}
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #09c4322e
+# %% ../../nbs/70_predict/710_pipeline.ipynb #0a053f77
 @patch
 def measure_explanation(self:P5, log, rows)->dict:
     "Share of explanations that hold the feature asked for, that equal the person's, and that differ from all others."
@@ -365,7 +366,7 @@ def measure_explanation(self:P5, log, rows)->dict:
     return {"feature match": float(np.mean([g["feature"] in s for g, s in zip(gaps["3-2"], said)])),
             "exact": float(np.mean([s == t for s, t in zip(said, true)])), "unique": len(set(said))/len(said)}
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #f4d31fa0
+# %% ../../nbs/70_predict/710_pipeline.ipynb #9b41da27
 @patch
 def measure_review(self:P5, log, rows)->dict:
     "Share of headlines that equal the person's, and the error of the stars read off the review."
@@ -374,7 +375,7 @@ def measure_review(self:P5, log, rows)->dict:
     return {f"exact {n}": float(np.mean([s == g["summary"] for s, g in zip(said[n], gaps[n])])) for n in said} | {
             "rmse": rmse(log.columns["rating"][rows], self.star("4-2", gaps["4-2"]))}
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #9cd325ca
+# %% ../../nbs/70_predict/710_pipeline.ipynb #49a49cf0
 @patch
 def measure_direct(self:P5, log, rows, drawn:np.ndarray # (rows, n) negatives
                   )->dict:
@@ -385,7 +386,7 @@ def measure_direct(self:P5, log, rows, drawn:np.ndarray # (rows, n) negatives
     ranks = (score >= score[shown == log.item[rows][:, None]][:, None]).sum(1)
     return rank_measures(ranks, ks=(1, 5))
 
-# %% ../../nbs/70_predict/710_pipeline.ipynb #61fd4945
+# %% ../../nbs/70_predict/710_pipeline.ipynb #c7976143
 @patch
 def measure(self:P5, split:Split, part:str="test" # "valid" or "test"
            )->dict:                               # family → measures
