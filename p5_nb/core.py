@@ -173,21 +173,21 @@ def hardware()->dict: # cpu, cores, memory_gb, gpu, bf16
 def choose_threads(
     step, # callable without arguments, e.g. one training step; called 8 times
     most:int|None=None # the larger number of threads to try; None: $OMP_NUM_THREADS or all cores
-)->int: # 1 or `most`, whichever was faster; torch's setting is left as it was
-    "Time `step` with one thread and with all, and return the faster number."
+)->int: # `most` where that is at least 1.2 times faster, else 1; torch's setting is left as it was
+    "Time `step` with one thread and with all, and return the number to train with."
     import torch
     if not callable(step): raise TypeError(f"step is a {type(step).__name__}: give a function without arguments")
     most, before = most or int(os.environ.get("OMP_NUM_THREADS") or cores()), torch.get_num_threads()
     if most == 1: return 1
-    best = {1: math.inf, most: math.inf}
+    seconds = {1: 0., most: 0.}
     try:
         for i in range(4):
-            for n in best:
+            for n in seconds:
                 torch.set_num_threads(n)
                 start = time.perf_counter(); step()
-                if i: best[n] = min(best[n], time.perf_counter() - start)
+                if i: seconds[n] += time.perf_counter() - start
     finally: torch.set_num_threads(before)
-    return min(best, key=best.get)
+    return most if seconds[1] > 1.2*seconds[most] else 1
 
 # %% ../nbs/00_start/001_core.ipynb #69b2d170
 def versions()->dict: # package -> version

@@ -12,10 +12,14 @@ import pandas as pd
 from .core import hardware, versions, write_json, read_json, package_data, repo_folder
 
 # %% ../nbs/00_start/003_results.ipynb #6b6866a9
-def commit()->str: # 40 hex digits, "-dirty" behind them when files were changed; "" outside of a checkout
-    "The commit the code was at."
+def _git(*words):
+    "What git says in the checkout."
+    return subprocess.run(["git", *words], cwd=repo_folder(), capture_output=True, text=True, timeout=10).stdout.strip()
+
+def commit()->str: # 40 hex digits, "-dirty" behind them when code was changed; "" outside of a checkout
+    "The commit the code was at; changed records do not count as code."
     if not repo_folder(): return ""
-    try: return subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=repo_folder(), capture_output=True, text=True, timeout=10).stdout.strip()
+    try: return _git("rev-parse", "--verify", "HEAD") + ("-dirty" if _git("status", "--porcelain", "-uno", "--", ".", ":!data/results") else "")
     except (OSError, subprocess.TimeoutExpired): return ""
 
 # %% ../nbs/00_start/003_results.ipynb #9fba4645

@@ -49,8 +49,8 @@ def expected_star(scores, # (..., n) unnormalised scores of the star words
 PRESETS = {
     "smoke": dict(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_decoder_layers=1, dropout=0., epochs=2, lr=5e-3, batch_size=64, most_words=2000, readings=4,
                   draws=dict(rating=.05, explanation=.1, review=.1, direct=.1)),
-    "small": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.1, epochs=2, lr=3e-3, batch_size=64, most_words=8000, readings=8,
-                  draws=dict(rating=.1, explanation=.3, review=.2, direct=.2)),
+    "small": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.05, epochs=3, lr=3e-3, batch_size=64, most_words=8000, readings=6,
+                  draws=dict(rating=.1, explanation=.8, review=.3, direct=.3)),
     "full": dict(d_model=128, d_kv=32, d_ff=512, num_layers=3, num_decoder_layers=2, dropout=0.1, epochs=20, lr=2e-3, batch_size=64, most_words=16000, readings=8,
                  draws=dict(rating=1, explanation=1, review=.5, direct=.5))}
 MAX_ITEMS = 10        # items of history a question tells
