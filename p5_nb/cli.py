@@ -72,7 +72,7 @@ def execute(
     path:str|Path, # the notebook
     out:str|Path, # where the executed one is written, cell by cell
     given:dict, # parameter → value
-    tell:bool=False, # print headings on the way
+    tell:bool=False, # print headings, and what cells print, on the way
     cwd:str|Path|None=None, # folder to run in; None: where we are
     limit:int|None=None # seconds one cell may take
 ):
@@ -87,7 +87,7 @@ def execute(
     papermill_engines.register("p5nb", Engine)
     logging.getLogger("papermill").setLevel(logging.ERROR)
     return papermill.execute_notebook(ready(path, given), str(out), given, engine_name="p5nb", kernel_name="python3", language="python", progress_bar=False,
-                                      cwd=cwd and str(cwd), execution_timeout=limit, kernel_manager_class=quiet_kernels())
+                                      stdout_file=sys.stdout if tell else None, cwd=cwd and str(cwd), execution_timeout=limit, kernel_manager_class=quiet_kernels())
 
 # %% ../nbs/00_start/007_cli.ipynb #ab93b09c
 def run_folder(

@@ -27,7 +27,7 @@ def cosine(step:int, steps:int, warmup:float=0.05 # share of the steps
 # %% ../nbs/00_start/005_learner.ipynb #20d80761
 class Learner:
     "Train `model` on `batches(epoch)` with `loss(model, batch)`; with a folder, log and resume exactly."
-    def __init__(self, model, loss,        # loss(model, batch) → scalar tensor
+    def __init__(self, model, loss,        # loss(model, batch) → scalar tensor, or (scalar tensor, {part: (sum, count)}) to log parts by name
                  batches,                  # batches(epoch) → list, the same for the same epoch
                  epochs:int, lr:float=2e-3, seed:int=0,
                  folder:Path=None,         # where log.jsonl and checkpoint.safetensors go
@@ -40,8 +40,8 @@ class Learner:
         self.model, self.loss, self.batches, self.epochs, self.lr, self.seed = model, loss, batches, epochs, lr, seed
         self.warmup, self.clip, self.valid, self.valid_every, self.save_seconds = warmup, clip, valid, valid_every, save_seconds
         self.folder, self.log, self.step, self.epoch, self.place = folder and Path(folder), [], 0, 0, 0
-        self.threads = self.bf16 = None
-        self.seconds, self.total_loss, self.steps_in_loss = 0., 0., 0
+        self.threads = self.bf16 = self.expected = None
+        self.seconds, self.total_loss, self.steps_in_loss, self.parts = 0., 0., 0, {}
         decay = [p for p in model.parameters() if p.ndim > 1]
         keep = [p for p in model.parameters() if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW([{"params": decay, "weight_decay": weight_decay}, {"params": keep, "weight_decay": 0.}],
@@ -52,11 +52,22 @@ class Learner:
 
 # %% ../nbs/00_start/005_learner.ipynb #91027923
 @patch
-def one_step(self:Learner, batch) -> float: # the batch's loss
-    "Move the weights once."
+def backward(self:Learner, batch) -> tuple: # loss, its parts
+    "Loss and gradients of a batch."
     device = next(self.model.parameters()).device.type
     with torch.autocast(device, torch.bfloat16, enabled=self.bf16): loss = self.loss(self.model, batch)
+    loss, parts = loss if isinstance(loss, tuple) else (loss, {})
     loss.backward()
+    return loss, parts
+
+# %% ../nbs/00_start/005_learner.ipynb #e6d655d3
+@patch
+def one_step(self:Learner, batch) -> float: # the batch's loss
+    "Move the weights once."
+    loss, parts = self.backward(batch)
+    for name, (total, count) in parts.items():
+        before = self.parts.get(name, (0., 0))
+        self.parts[name] = before[0] + total, before[1] + count
     torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
     for group in self.optimiser.param_groups: group["lr"] = self.lr*cosine(self.step, self.steps, self.warmup)
     self.optimiser.step(); self.optimiser.zero_grad()
@@ -78,7 +89,7 @@ def save(self:Learner):
     for i, state in self.optimiser.state_dict()["state"].items(): tensors |= {f"optimiser.{i}.{k}": v.cpu() for k, v in state.items()}
     tensors["random"] = torch.get_rng_state()
     where = dict(step=self.step, epoch=self.epoch, place=self.place, log=self.log, threads=self.threads, bf16=self.bf16,
-                 seconds=self.seconds, total_loss=self.total_loss, steps_in_loss=self.steps_in_loss, plan=self.plan())
+                 seconds=self.seconds, expected=self.expected, total_loss=self.total_loss, steps_in_loss=self.steps_in_loss, parts=self.parts, plan=self.plan())
     with atomic_path(self.checkpoint) as path: save_file({k: v.clone() for k, v in tensors.items()}, path, metadata={"learner": json.dumps(where)})
 
 # %% ../nbs/00_start/005_learner.ipynb #cdec6cc4
@@ -100,28 +111,40 @@ def load(self:Learner):
 
 # %% ../nbs/00_start/005_learner.ipynb #bb474644
 @patch
-def choose_speed(self:Learner, batch):
-    "Probe bf16 and the number of threads; weights, optimiser and random state are left as they were."
-    device = next(self.model.parameters()).device.type
+def choose_speed(self:Learner, batches:list # of one epoch
+                ):
+    "Probe bf16 and the number of threads, and estimate the seconds of the run; weights, optimiser and random state are left as they were."
+    device, random = next(self.model.parameters()).device.type, torch.get_rng_state()
     self.bf16 = fast_bf16(device)
-    if device != "cpu": self.threads = torch.get_num_threads(); return
-    random = torch.get_rng_state()
-    def trial():
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16): self.loss(self.model, batch).backward()
-    self.threads = choose_threads(trial)
+    self.threads = choose_threads(lambda: self.backward(batches[len(batches)//2])) if device == "cpu" else torch.get_num_threads()
+    torch.set_num_threads(self.threads)
+    some = batches[::-(-len(batches)//8)]
+    start = time.perf_counter()
+    for batch in some: self.backward(batch)
+    self.expected = (time.perf_counter() - start)/len(some)*self.steps
     self.optimiser.zero_grad(); torch.set_rng_state(random)
 
-# %% ../nbs/00_start/005_learner.ipynb #8c9ba8a6
+# %% ../nbs/00_start/005_learner.ipynb #c2717c7c
+@patch
+def announce(self:Learner):
+    "Say before a run of more than 20 seconds how long it will take."
+    left = self.expected*(1 - self.step/self.steps)
+    if left < 20: return
+    began = f", going on at step {self.step:,}" if self.step else ""
+    print(f"training: {self.steps:,} steps{began}, about {f'{left/60:.1f} minutes' if left > 90 else f'{left:.0f} seconds'} on {self.threads} thread(s)", flush=True)
+
+# %% ../nbs/00_start/005_learner.ipynb #0ae97e0a
 @patch
 def fit(self:Learner):
     "Train to the end, from the checkpoint if the folder has one."
-    epoch_batches = self.batches(0)
+    epoch_batches, before = self.batches(0), torch.get_num_threads()
     self.steps = self.epochs*len(epoch_batches)
     self.model.train()
-    if self.checkpoint and self.checkpoint.exists(): self.load()
-    else: seed_everything(self.seed); self.choose_speed(epoch_batches[len(epoch_batches)//2])
-    before = torch.get_num_threads()
-    try: torch.set_num_threads(self.threads); self.run_epochs()
+    try:
+        if self.checkpoint and self.checkpoint.exists(): self.load()
+        else: seed_everything(self.seed); self.choose_speed(epoch_batches)
+        torch.set_num_threads(self.threads)
+        self.announce(); self.run_epochs()
     finally: torch.set_num_threads(before)
     self.model.eval()
     return self
@@ -150,7 +173,8 @@ def run_epochs(self:Learner):
 def end_epoch(self:Learner):
     "Log the epoch, and validate where it is due."
     entry = dict(epoch=self.epoch, step=self.step, loss=self.total_loss/self.steps_in_loss, seconds=round(self.seconds, 2))
-    self.total_loss, self.steps_in_loss = 0., 0
+    entry |= {f"loss {name}": total/count for name, (total, count) in self.parts.items() if count}
+    self.total_loss, self.steps_in_loss, self.parts = 0., 0, {}
     if self.valid and (self.epoch == self.epochs or self.valid_every and self.epoch % self.valid_every == 0):
         random = torch.get_rng_state(); self.model.eval()
         entry |= self.valid(self.model)

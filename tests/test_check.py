@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def check(tmp_path, monkeypatch):
     "tools/check.py, working on an empty project."
+    monkeypatch.syspath_prepend(ROOT/"tools")
     spec = importlib.util.spec_from_file_location("check", ROOT/"tools"/"check.py")
     check = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(check)
@@ -35,10 +36,29 @@ def test_drift_is_found(check):
     passed, failed, _, said = check.drift()
     assert failed == 2 and "p5_nb/a.py" in said and "p5_nb/left_over.py" in said
 
-def test_failing_notebooks_are_counted(check):
-    for name, cell in dict(good="assert 1", bad="assert 0, 'too few'", worse="1/0").items(): page(check.ROOT/"nbs"/"00_start"/f"{name}.ipynb", cell)
-    passed, failed, skipped, said = check.notebooks()
-    assert (passed, failed, skipped) == (2, 2, 0) and "too few" in said
+def test_failing_notebooks_are_counted_and_timed(check, capsys):
+    shutil.rmtree(check.ROOT/"p5_nb")
+    for name in ("tests/test_notebooks.py", "tools/craft.py", "tools/rerun.py"): shutil.copy(ROOT/name, check.ROOT/name)
+    page(check.ROOT/"nbs"/"index.ipynb", "x = 1")
+    page(check.ROOT/"nbs"/"00_start"/"page.ipynb", "SEED, RUN = 0, 'smoke'", "assert SEED == 0, 'too few'", "print(6*7)")
+    n = nbformat.read(check.ROOT/"nbs"/"00_start"/"page.ipynb", 4)
+    n.cells[0].metadata["tags"] = ["parameters"]
+    n.cells.insert(0, nbformat.v4.new_markdown_cell("# A page\n> of three cells\n\n**Cost:** about two seconds.", id="top"))
+    nbformat.write(n, check.ROOT/"nbs"/"00_start"/"page.ipynb")
+    passed, failed, skipped, said = check.pytest("tests/test_notebooks.py", "-k", "as_stored or another_seed")
+    assert (passed, failed, skipped) == (1, 2, 0)                       # index is as stored; the page is not, and fails with another seed
+    assert "page.ipynb: 1 cell(s) show" in said and "failing cell: page.ipynb, cell 3" in said and "too few" in said
+    lines = list(check.clock())
+    assert set(check.CLOCK) == {"index", "page"} and lines[1].split()[1] == "–" and lines[2].split()[1] == "2" and "of 2 took more than half" in lines[-1]
+
+def test_clock_tells_what_is_over(check):
+    check.CLOCK = {"short": dict(promised="10", stored="14", seed="12"), "long": dict(promised="10", stored="9", seed="21"), "mute": dict(stored="3")}
+    short, mute = (next(l for l in check.clock() if l.startswith(name)) for name in ("short", "mute"))
+    assert short.split() == ["short", "10", "14", "12", "1.4"] and mute.split() == ["mute", "–", "3", "–", "–"]
+    assert [l for l in check.clock() if l.endswith("over")] == [next(l for l in check.clock() if l.startswith("long"))] and list(check.clock())[-1].startswith("1 of 3")
+
+def test_craft_is_a_part(check, capsys):
+    assert check.craft()[:3] == (0, 1, 0) and "✗ index: title" in capsys.readouterr().out
 
 def test_skipped_real_data_fails_where_required(check, monkeypatch, capsys):
     (check.ROOT/"tests"/"test_a.py").write_text("import pytest\ndef test_a(): pass\ndef test_b(): assert 0\ndef test_c(): pytest.skip('real data file x is not on this machine')\n")
@@ -53,3 +73,7 @@ def test_last_line_and_exit_code(check, monkeypatch, capsys, counts, code):
     monkeypatch.setattr(check, "PARTS", {"one part": lambda: (*counts, "")})
     assert check.main() == code
     assert capsys.readouterr().out.splitlines()[-1] == f"{counts[0]} passed, {counts[1]} failed, {counts[2]} skipped"
+
+def test_parts_can_be_chosen(check, monkeypatch, capsys):
+    monkeypatch.setattr(check, "PARTS", {"drift": lambda: (0, 1, 0, ""), "craft of the notebooks": lambda: (1, 0, 0, "")})
+    assert check.main("craft") == 0 and capsys.readouterr().out.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"

@@ -20,7 +20,7 @@ def split(): return leave_one_out(Interactions.from_frame(log_frame(), name="sma
 
 def setup(split, draws=dict.fromkeys(FAMILIES, 1), **kw):
     trie = build_trie(random_index(split.n_items))
-    texts = [*split.train.text, *split.train.summary, *split.train.explanation, *(t.source for t in load_templates()), "_ 0 1 2 3 4 5 6 7 8 9 yes no"]
+    texts = [*split.train.text, *split.train.summary, *split.train.explanation, *(t.source for t in load_templates()), "user_0123456789 0 1 2 3 4 5 6 7 8 9 yes no"]
     words = Words.count(texts, split.n_items, extra=name_tokens(trie))
     return Mixture(Log(split.train, split.n_users, split.n_items), load_templates(), words, spellings(trie, words), draws, **kw)
 

@@ -1,7 +1,8 @@
-"""`make test`: drift, every notebook's own checks, reruns with another seed, pytest; one table, one exit code."""
+"""`make test`: drift, the craft of the notebooks, every notebook as stored and with another seed, pytest; tables, one exit code."""
 import filecmp, os, re, shutil, subprocess, sys, tempfile, time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+import craft as rules
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -14,11 +15,9 @@ def run(*command, cwd=ROOT):
     done = subprocess.run([str(c) for c in command], cwd=cwd, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
     return done.returncode, done.stdout
 
-def pages(root): return sorted(p for p in (root/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-
 def fresh_copy(copy):
     "The notebooks, and of the package only what no notebook makes."
-    for path in [*(ROOT/"p5_nb").rglob("__init__.py"), *pages(ROOT), ROOT/"settings.ini", ROOT/"tools"/"readme.py"]:
+    for path in [*(ROOT/"p5_nb").rglob("__init__.py"), *rules.pages(ROOT), ROOT/"settings.ini", ROOT/"tools"/"readme.py"]:
         (copy/path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy/path.relative_to(ROOT))
 
@@ -37,11 +36,12 @@ def drift():
     if changed: return len(names) - len(changed), len(changed), 0, "call nbdev_export, nbdev_clean and tools/readme.py; they would change " + ", ".join(changed)
     return len(names), 0, 0, ""
 
-def notebooks():
-    "Every notebook's own checks, at its stored parameters."
-    code, output = run(BIN/"nbdev_test", "--n_workers", WORKERS)
-    failed = len(re.findall(r"^\s*\S+\.ipynb$", output.split("nbdev Tests Failed On The Following Notebooks:")[-1], re.M)) or 1 if code else 0
-    return len(pages(ROOT)) - failed, failed, 0, output if code else ""
+def craft():
+    "Every notebook against the rules of the craft; the table is printed in any case."
+    rows = list(rules.review(rules.pages(ROOT), ROOT))
+    print("\n".join(rules.table(rows)), flush=True)
+    failed = sum(bool(row[1]) for row in rows)
+    return len(rows) - failed, failed, 0, ""
 
 def pytest(*what):
     "Counts of a pytest run; prints what was skipped and what took long."
@@ -50,6 +50,9 @@ def pytest(*what):
         code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", "loadgroup", "--durations", "12", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
         if not report.exists(): return 0, 1, 0, output
         suite = ET.parse(report).getroot().find("testsuite")
+    for case in suite.iter("testcase"):
+        told = {p.get("name"): p.get("value") for p in case.iter("property")}
+        if "notebook" in told: CLOCK.setdefault(told.pop("notebook"), {}).update(told)
     skipped = [f"{c.get('name')}: {c.find('skipped').get('message')}" for c in suite.iter("testcase") if c.find("skipped") is not None]
     print("\n".join([f"  skipped {s}" for s in skipped] + [f"  {line}" for line in output.splitlines() if re.match(r"^\d+\.\d+s ", line)]))
     bad = int(suite.get("failures")) + int(suite.get("errors"))
@@ -58,22 +61,37 @@ def pytest(*what):
     for s in missing: output += f"\nskipped although real data are required: {s}"
     return passed, bad + len(missing) or int(code not in (0, 5)), len(skipped) - len(missing), output if code or missing else ""
 
-PARTS = {"export, clean, README drift": drift, "notebooks' own checks": notebooks, "reruns with another seed": lambda: pytest("tests/test_notebooks.py"),
+CLOCK = {}          # notebook → what tests/test_notebooks.py tells: seconds promised by the header, as stored, with another seed
+
+def clock():
+    "Promised and measured seconds of each notebook; told, never asserted."
+    over = []
+    yield f"{'notebook':22}{'promised':>10}{'as stored':>11}{'other seed':>12}{'measured/promised':>19}   seconds, {WORKERS} at a time"
+    for name, took in sorted(CLOCK.items()):
+        promised, stored, seed = (float(took.get(k, "nan")) for k in ("promised", "stored", "seed"))
+        slowest = max([t for t in (stored, seed) if t == t], default=float("nan"))
+        if slowest > max(1.5*promised, promised + 5): over.append(name)
+        yield f"{name[:21]:22}{promised:10.0f}{stored:11.0f}{seed:12.0f}{slowest/promised:19.1f}{'   over' * (name in over)}".replace("nan", "  –")
+    yield f"{len(over)} of {len(CLOCK)} took more than half as long again as their headers promise"
+
+PARTS = {"export, clean, README drift": drift, "craft of the notebooks": craft, "notebooks, run twice": lambda: pytest("tests/test_notebooks.py"),
          "tests": lambda: pytest("tests", "--ignore=tests/test_notebooks.py")}
 
-def main():
-    "All parts, a table, the plain closing line."
+def main(*wanted):
+    "All parts, or those with a wanted word in their name; tables, the plain closing line."
     rows, start = [], time.time()
     for name, part in PARTS.items():
+        if wanted and not any(word in name for word in wanted): continue
         print(f"{name} …", flush=True)
         began = time.time()
         passed, failed, skipped, output = part()
         if output: print(output[-20000:], flush=True)
         rows.append((name, passed, failed, skipped, time.time() - began))
+    if CLOCK: print("\n" + "\n".join(clock()))
     total = [sum(r[i] for r in rows) for i in (1, 2, 3)]
     print(f"\n{'part':30}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for name, p, f, s, t in [*rows, ("all", *total, time.time() - start)]: print(f"{name:30}{p:8}{f:8}{s:9}{t:9.0f}")
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] or not total[0] else 0
 
-if __name__ == "__main__": sys.exit(main())
+if __name__ == "__main__": sys.exit(main(*sys.argv[1:]))

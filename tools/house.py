@@ -1,4 +1,4 @@
-"""Set up and drive the project with the standard library only: setup, run, test, lab, clean."""
+"""Set up and drive the project with the standard library only: setup, run, test, docs, lab, clean."""
 import hashlib, os, platform, shutil, subprocess, sys, time
 from pathlib import Path
 
@@ -114,6 +114,11 @@ def test():
     setup()
     call(BIN/"python", ROOT/"tools"/"check.py", *sys.argv[2:])
 
+def docs():
+    "The site, from what is stored; nothing is executed or fetched."
+    setup()
+    call(BIN/"python", "-c", "from p5_nb.docs import main; main()")
+
 def lab():
     "JupyterLab on the tour."
     setup()
@@ -142,12 +147,13 @@ def help():
     print("make run     set up and do the main job; results in runs/\n"
           "             DATA=market|beauty|path/to/my.csv  RUN=smoke|small|full  SEED=0  OUT=folder\n"
           "make test    set up and run every check\n"
+          "make docs    set up and build the site, _docs/index.html\n"
           "make lab     set up and open JupyterLab on the tour\n"
           "make setup   only set up .venv\n"
           "make clean   remove all that was made: .venv, runs and caches")
 
 if __name__ == "__main__":
-    jobs = dict(setup=setup, run=run, test=test, lab=lab, clean=clean, help=help)
+    jobs = dict(setup=setup, run=run, test=test, docs=docs, lab=lab, clean=clean, help=help)
     name = sys.argv[1] if len(sys.argv) > 1 else "help"
     if name not in jobs: stop("unknown job %r; there are %s" % (name, ", ".join(jobs)))
     check_python()

@@ -87,6 +87,7 @@ def title_vectors(titles, # one text per item
     words, number = np.unique([w for mine in tokens for w in mine], return_inverse=True)
     row = np.repeat(np.arange(len(tokens)), [len(mine) for mine in tokens])
     x = sp.csr_matrix((np.log(len(tokens)/np.bincount(number))[number], (row, number)), (len(tokens), len(words)))
+    if min(x.shape) < 2 or not x.count_nonzero(): return np.zeros((len(tokens), 0))       # titles that tell no items apart
     u, s, _ = svds(x, k=min(dims, min(x.shape) - 1), v0=np.random.default_rng(seed).standard_normal(min(x.shape)))
     length = np.linalg.norm(u*s, axis=1, keepdims=True)
     return np.divide(u*s, length, out=np.zeros_like(u), where=length > 1e-9)
@@ -148,8 +149,7 @@ def train(self:P5, log:Log, # with all columns
     self.model.start_from(torch.from_numpy(np.hstack(vectors)).float())
     with torch.no_grad(): self.model.encoder.whole_word_embeddings.weight.mul_(0.1)      # place in the sentence must not drown the word
     self.mixture = Mixture(log, list(self.templates.values()), self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"])
-    return Learner(self.model, self.mixture.loss, self.mixture.batches, p["epochs"], p["lr"], self.seed, folder,
-                   valid=lambda _: self.mixture.family_losses(), valid_every=1).fit()
+    return Learner(self.model, self.mixture.loss, self.mixture.batches, p["epochs"], p["lr"], self.seed, folder).fit()
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #0acafa4a
 NEUTRAL = {"rating": "1", "next": "item_0", "answer": "yes", "summary": "", "explanation": ""}   # stands where the answer will be
@@ -307,6 +307,7 @@ def summarize(self:P5, text:str)->str:
 def choose(self:P5, user, items:list)->pd.DataFrame: # item, title, score
     "Which of some items suits the user best, best first."
     asks(self, "direct")
+    if not len(items): raise ValueError("no items to choose from: give a list of labels")
     numbers = np.array([find(i, self.item_labels, "item") for i in items])
     score = self.spell("5-2", [{**self.about(user), "candidates": items_text(numbers)}], numbers[None])[0]
     order = np.argsort(-score, kind="stable")
@@ -342,8 +343,9 @@ def load(cls:P5, folder:Path)->P5:
 # %% ../../nbs/70_predict/710_pipeline.ipynb #0a88b893
 @patch
 def asked(self:P5, log:Log, rows, family:str)->tuple: # rows, {prompt number: list of gaps}
-    "Held-out rows that can fill all prompts of a family, and what fills them."
-    prompts = [t for t in self.templates.values() if t.family == family]
+    "Held-out rows that can fill the prompts of a family, and what fills them; prompts that no row can fill are left out."
+    prompts = [t for t in self.templates.values() if t.family == family and len(np.intersect1d(rows, log.answerable(t)))]
+    if not prompts: return rows[:0], {}
     for t in prompts: rows = np.intersect1d(rows, log.answerable(t))
     fixed = [(t, [n for n in t.fields if n not in ("candidates", "answer")]) for t in prompts]
     return rows, {t.number: [{n: log.gap(n, r) for n in names} for r in rows] for t, names in fixed}
@@ -362,18 +364,19 @@ def measure_rating(self:P5, log, rows)->dict:
 def measure_explanation(self:P5, log, rows)->dict:
     "Share of explanations that hold the feature asked for, that equal the person's, and that differ from all others."
     rows, gaps = self.asked(log, rows, "explanation")
-    said, true = self.write("3-2", gaps["3-2"]), log.columns["explanation"][rows]
-    return {"feature match": float(np.mean([g["feature"] in s for g, s in zip(gaps["3-2"], said)])),
-            "exact": float(np.mean([s == t for s, t in zip(said, true)])), "unique": len(set(said))/len(said)}
+    number = "3-2" if "3-2" in gaps else "3-1"                                # 3-2 needs a column of feature words
+    said, true = self.write(number, gaps[number]), log.columns["explanation"][rows]
+    match = {"feature match": float(np.mean([g["feature"] in s for g, s in zip(gaps["3-2"], said)]))} if "3-2" in gaps else {}
+    return match | {"exact": float(np.mean([s == t for s, t in zip(said, true)])), "unique": len(set(said))/len(said)}
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #9b41da27
 @patch
 def measure_review(self:P5, log, rows)->dict:
     "Share of headlines that equal the person's, and the error of the stars read off the review."
     rows, gaps = self.asked(log, rows, "review")
-    said = {n: self.write(n, gaps[n], 15) for n in ("4-1", "4-3")}
-    return {f"exact {n}": float(np.mean([s == g["summary"] for s, g in zip(said[n], gaps[n])])) for n in said} | {
-            "rmse": rmse(log.columns["rating"][rows], self.star("4-2", gaps["4-2"]))}
+    said = {n: self.write(n, gaps[n], 15) for n in ("4-1", "4-3") if n in gaps}
+    out = {f"exact {n}": float(np.mean([s == g["summary"] for s, g in zip(said[n], gaps[n])])) for n in said}
+    return out | ({"rmse": rmse(log.columns["rating"][rows], self.star("4-2", gaps["4-2"]))} if "4-2" in gaps else {})
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #49a49cf0
 @patch
@@ -397,6 +400,61 @@ def measure(self:P5, split:Split, part:str="test" # "valid" or "test"
     items, _ = self.next_items(split.users(part), split.history(part), 10)
     out["sequential"] = rank_measures(list_ranks(items, split.target(part)), ks=(5, 10))
     for family in ("rating", "explanation", "review"):
-        if family in self.families: out[family] = getattr(self, f"measure_{family}")(log, rows)
+        if family in self.families and len(self.asked(log, rows, family)[0]): out[family] = getattr(self, f"measure_{family}")(log, rows)
     if "direct" in self.families: out["direct"] = self.measure_direct(log, rows, negatives(split, part, 19))
     return out
+
+# %% ../../nbs/70_predict/710_pipeline.ipynb #0f8dd091
+@patch
+def cards(self:P5, split:Split, n:int=10, # of each kind, at most
+          seed:int=0)->dict:              # question → list of dicts for `p5_nb.report.write_report`
+    "Predictions on the test part that a person can read, for every family."
+    log = Log(split.inter.df.iloc[split.order], split.n_users, split.n_items, MAX_ITEMS)
+    rows, rng = split.at("test"), np.random.default_rng(seed)
+    rows = rng.choice(rows, min(n, len(rows)), replace=False)
+    name = self.items["title"].fillna(self.items["item"]) if "title" in self.items else self.items["item"]
+    name = name.astype(str).str.slice(0, 60).to_numpy()
+    told = [log.item[log.start[log.user[r]]:r] for r in rows]
+    items, _ = self.next_items(log.user[rows], told, 10)
+    out = {"sequential: what comes next?": [dict(history=", ".join(name[h[-4:]]), prediction=" · ".join(name[i[:3]]), truth=name[log.item[r]],
+                                                 place=f"{list(i).index(log.item[r]) + 1} of {len(name):,}" if log.item[r] in i else "beyond the tenth", ok=bool(log.item[r] in i))
+                                            for h, i, r in zip(told, items, rows)]}
+    for family in ("rating", "explanation", "review"):
+        if family in self.families: out |= getattr(self, f"cards_{family}")(log, rows, name)
+    if "direct" in self.families: out |= self.cards_direct(log, rows, name, rng)
+    return out
+
+# %% ../../nbs/70_predict/710_pipeline.ipynb #5cdeef23
+@patch
+def cards_rating(self:P5, log, rows, name)->dict:
+    "Stars, beside those given."
+    rows, gaps = self.asked(log, rows, "rating")
+    if not len(rows): return {}
+    said = np.mean([self.star(n, g) for n, g in gaps.items()], axis=0)
+    return {"rating: how many stars?": [dict(item=name[log.item[r]], prediction=f"{s:.1f}", truth=log.gap("rating", r)) for r, s in zip(rows, said)]}
+
+@patch
+def cards_explanation(self:P5, log, rows, name)->dict:
+    "Reasons, beside those written."
+    rows, gaps = self.asked(log, rows, "explanation")
+    if not len(rows): return {}
+    number = "3-2" if "3-2" in gaps else "3-1"
+    said = self.write(number, gaps[number])
+    about = [f", its {g['feature']}" if "feature" in g else "" for g in gaps[number]]
+    return {"explanation: why?": [dict(item=name[log.item[r]] + a, prediction=s, truth=log.gap("explanation", r)) for r, a, s in zip(rows, about, said)]}
+
+# %% ../../nbs/70_predict/710_pipeline.ipynb #fb8eaaeb
+@patch
+def cards_review(self:P5, log, rows, name)->dict:
+    "Headlines, beside those written."
+    rows, gaps = self.asked(log, rows, "review")
+    if "4-1" not in gaps: return {}
+    return {"review: a headline": [dict(review=g["text"], prediction=s, truth=g["summary"]) for g, s in zip(gaps["4-1"], self.write("4-1", gaps["4-1"], 15))]}
+
+@patch
+def cards_direct(self:P5, log, rows, name, rng)->dict:
+    "The choice among the bought item and four others."
+    shown = np.array([rng.permutation([log.item[r], *log.others(r, 4, rng)]) for r in rows])
+    gaps = [{"user": log.gap("user", r), "history": log.gap("history", r), "candidates": items_text(c)} for r, c in zip(rows, shown)]
+    said = shown[np.arange(len(rows)), self.spell("5-2", gaps, shown).argmax(1)]
+    return {"direct: which of these?": [dict(candidates=" · ".join(name[c]), prediction=name[s], truth=name[log.item[r]], ok=bool(s == log.item[r])) for r, c, s in zip(rows, shown, said)]}

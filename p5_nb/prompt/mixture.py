@@ -27,8 +27,8 @@ def items_text(items)->str: # item numbers
     return " ".join(f"item_{i}" for i in items)
 
 def rated_text(items, stars)->str:
-    "Items, each followed by its star."
-    return " ".join(f"item_{i} {s:.0f}" for i, s in zip(items, stars))
+    "Items, each followed by its star; items without one are not told."
+    return " ".join(f"item_{i} {s:.0f}" for i, s in zip(items, stars) if s == s)
 
 # %% ../../nbs/60_prompt/610_mixture.ipynb #aedd83dc
 class Log:
@@ -124,19 +124,21 @@ class Mixture:
                  readings:int=1,      # passes over all users per epoch, for each family with one-reading prompts
                  seed:int=0, batch_size:int=64):
         self.log, self.words, self.names, self.seed, self.batch_size = log, words, names, seed, batch_size
-        self.draws, self.readings, self.tally = draws, readings, {}
+        self.draws, self.readings = draws, readings
         cut = [(u, *w) for u in range(log.n_users) for w in windows([np.arange(log.start[u], log.start[u + 1])], log.max_items)]
         self.windows = [(u, slice(rows[0], rows[-1] + 1), first if first > 1 else 0) for u, rows, first in cut]
-        self.rows = {t: r for t in templates if len(r := self.readable(log.answerable(t)) if t.stride else log.answerable(t))}
+        self.rows = {t: r for t in templates if len(r := self.readable(t) if t.stride else log.answerable(t))}
         if not self.rows: raise ValueError(f"{log} can answer none of the prompts {', '.join(t.number for t in templates)}: they ask for ratings, texts or a second purchase")
 
     def __repr__(self): return f"Mixture of {', '.join(dict.fromkeys(t.family for t in self.rows))} from {self.log}"
 
 # %% ../../nbs/60_prompt/610_mixture.ipynb #474adb3a
 @patch
-def readable(self:Mixture, rows)->np.ndarray: # window numbers
-    "Windows in which every row after a user's first is among `rows`."
-    good = np.isin(np.arange(len(self.log)), rows) | np.isin(np.arange(len(self.log)), self.log.start)
+def readable(self:Mixture, template:Template)->np.ndarray: # window numbers
+    "Windows of which every row can be told and asked; a user's first row has no history, but may need a star."
+    rows, first = self.log.answerable(template), self.log.start[:-1][np.diff(self.log.start) > 0]
+    if len(rows) and template.stride == 2: first = first[~np.isnan(self.log.columns["rating"][first].astype(float))]
+    good = np.isin(np.arange(len(self.log)), [*rows, *first])
     return np.array([i for i, (_, at, _) in enumerate(self.windows) if good[at].all()], dtype=int)
 
 # %% ../../nbs/60_prompt/610_mixture.ipynb #1cba5a57
@@ -221,18 +223,11 @@ def target_losses(model:ItemT5, batch:Batch
 
 # %% ../../nbs/60_prompt/610_mixture.ipynb #85fc566c
 @patch
-def loss(self:Mixture, model:ItemT5, examples:list)->Tensor: # scalar
-    "The mean loss of a batch; sums by family are kept for the log."
-    losses = target_losses(model, collate(examples, len(self.words)))
+def loss(self:Mixture, model:ItemT5, examples:list)->tuple: # scalar; family → (sum, number of answers)
+    "The mean loss of a batch, and its parts by family for the log."
+    losses, parts = target_losses(model, collate(examples, len(self.words))), {}
     for example, row in zip(examples, losses.detach()):
-        total = self.tally.setdefault(example.family, [0., 0])
+        total, count = parts.get(example.family, (0., 0))
         there = row[~row.isnan()]
-        total[0] += there.sum().item(); total[1] += len(there)
-    return losses[~losses.isnan()].mean()
-
-@patch
-def family_losses(self:Mixture)->dict: # family → mean loss since the last call
-    "The training loss of each family; the count starts anew."
-    out = {f"loss {f}": total/max(n, 1) for f, (total, n) in self.tally.items()}
-    self.tally = {}
-    return out
+        parts[example.family] = total + there.sum().item(), count + len(there)
+    return losses[~losses.isnan()].mean(), parts

@@ -20,6 +20,7 @@ PIECE = re.compile(r"item_\d+|\d|[^\W\d_]+|\S")   # item, digit, letters, anythi
 def pieces(word:str # text without spaces
           )->list:  # its pieces, the first marked with ▁
     "Cut one word; joining the pieces gives the word back."
+    if word.split() != [word]: raise ValueError(f"{word!r} is not one word: split the text at its spaces first")
     first, *rest = PIECE.findall(word)
     return ["▁" + first, *rest]
 
@@ -93,6 +94,7 @@ def count(cls:Words, texts,     # training texts
           extra:list=()         # pieces added at the end whatever the count, e.g. item-name tokens
          )->Words:
     "A vocabulary of the pieces that occur in `texts`, most frequent first."
+    if isinstance(texts, str): raise TypeError("texts is a single string: give a list of texts")
     words = Counter(word for text in texts for word in text.split())
     found = Counter()
     for word, n in words.items():

@@ -1,0 +1,179 @@
+"What the notebook does not test about the pipeline: lists against scores summed by hand, other columns, interrupted runs, files that do not belong together."
+import numpy as np, pandas as pd, pytest, torch
+from p5_nb.core import read_json, write_json
+from p5_nb.data.schema import Interactions, leave_one_out
+from p5_nb.learner import Learner
+from p5_nb.predict import pipeline
+from p5_nb.predict.pipeline import P5, title_vectors
+from p5_nb.prompt.mixture import Log
+from p5_nb.prompt.template import name_tokens
+from test_prompt import log_frame
+
+SHORT = dict(epochs=1, readings=1, draws=dict.fromkeys(("rating", "explanation", "review", "direct"), .2))
+N, EVERYTHING = 50, ["rating", "time", "text", "summary", "feature", "explanation"]
+
+@pytest.fixture(scope="module", autouse=True)
+def short():
+    "One epoch of little work: these tests are about numbers, files and messages, not about quality."
+    with pytest.MonkeyPatch.context() as m:
+        m.setitem(pipeline.PRESETS, "smoke", pipeline.PRESETS["smoke"] | SHORT)
+        yield
+
+def inter(*columns): return Interactions.from_frame(log_frame(n_items=N)[["user", "item", *columns]], name="small")
+
+@pytest.fixture(scope="module")
+def split(): return leave_one_out(inter(*EVERYTHING))
+
+@pytest.fixture(scope="module")
+def whole(split): return P5.fit(split, "smoke")
+
+def same(a, b): return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+@pytest.mark.parametrize("columns, families", [([], {"sequential"}), (["time"], {"sequential"}), (["rating", "time"], {"rating", "sequential", "direct"}),
+                                               (EVERYTHING, {"rating", "sequential", "explanation", "review", "direct"})])
+def test_families_follow_the_columns(columns, families):
+    p5 = P5.fit(inter(*columns), "smoke")
+    assert set(p5.families) == families
+    assert len(p5.recommend("u0", k=3)) == 3
+    for family, ask in (("rating", lambda: p5.rate("u0", "i0")), ("explanation", lambda: p5.explain("u0", "i0")), ("review", lambda: p5.summarize("fine")), ("direct", lambda: p5.choose("u0", ["i0", "i1"]))):
+        if family in families: ask()
+        else:
+            with pytest.raises(ValueError, match=f"no columns for {family}"): ask()
+
+def test_lists_hold_items_once_and_nothing_seen(whole):
+    n = len(whole.item_labels)
+    for label in whole.users:
+        got = whole.recommend(label, k=n)
+        seen = set(whole.item_labels[whole.log.item[whole.log.of(whole.users.get_loc(label))]])
+        assert got["item"].is_unique and not seen & set(got["item"]) and len(got) == n - len(seen)
+        assert set(whole.recommend(label, k=n, filter_seen=False)["item"]) == set(whole.item_labels)
+
+def name_score(model, states, bias, name, siblings, levels):
+    "Log-probability of one item's name, token by token: among the level's tokens, at the last level among the item's siblings."
+    hidden = model.decode(torch.tensor([[[0, *name[:-1]]]]), states, bias)[0, 0]
+    scores, total = model.scores(hidden).double().numpy(), 0.
+    for at, token in enumerate(name):
+        rivals = siblings if at == len(name) - 1 else levels[at]
+        total += scores[at, token] - np.log(sum(np.exp(scores[at, r]) for r in rivals))
+    return total
+
+@torch.no_grad()
+def test_a_beam_wide_enough_equals_scoring_every_item(whole):
+    words, names = whole.words.words, whole.names
+    levels = [[i for i, w in enumerate(words) if w.startswith(f"<{letter}_")] for letter in "abcdefgh"[:names.shape[1]]]
+    for user in ("u3", "u8"):
+        gaps = [whole.about(user)]
+        (_, states, bias), = whole.read("2-1", gaps)
+        by_hand = np.array([name_score(whole.model, states, bias, name, [other[-1] for other in names if (other[:-1] == name[:-1]).all()], levels) for name in names.tolist()])
+        items, scores = whole.lists("2-1", gaps, len(names))
+        assert sorted(items[0]) == list(range(len(names)))
+        np.testing.assert_allclose(scores[0], by_hand[items[0]], atol=1e-4)
+        np.testing.assert_allclose(scores[0], np.sort(by_hand)[::-1], atol=1e-4)
+
+def test_questions_in_a_batch_are_answered_as_alone(whole):
+    gaps = [{**whole.about(u), "item": f"item_{i}"} for i, u in enumerate(whole.users)]
+    assert len({len(g["history"].split()) for g in gaps}) > 3                        # so that there is padding
+    np.testing.assert_allclose(whole.star("1-2", gaps), [whole.star("1-2", [g])[0] for g in gaps], atol=1e-5)
+    np.testing.assert_allclose(whole.lists("2-1", gaps, 5)[1], [whole.lists("2-1", [g], 5)[1][0] for g in gaps], atol=1e-4)
+    assert whole.write("3-1", gaps, 5) == [whole.write("3-1", [g], 5)[0] for g in gaps]
+
+@torch.no_grad()
+def test_the_next_word_of_a_text_is_the_likeliest(whole):
+    gaps, most = {**whole.about("u3"), "item": "item_4"}, 4
+    (_, states, bias), = whole.read("3-1", [gaps])
+    ids = [0]
+    while len(ids) <= most and ids[-1] != 1:
+        scores = whole.model.scores(whole.model.decode(torch.tensor([[ids]]), states, bias))[0, 0, -1]
+        ids.append(int(scores[:-len(name_tokens(whole.trie))].argmax()))
+    assert whole.write("3-1", [gaps], most) == [whole.words.decode(ids[1:])]
+
+def test_measures_equal_loops_over_users(whole, split):
+    found, log = whole.measure(split), Log(split.inter.df.iloc[split.order], split.n_users, split.n_items)
+    hit, errors, first = [], [], []
+    for row in split.at("test"):
+        user, true = log.user[row], log.item[row]
+        before = log.item[log.of(user)][:-1]
+        gaps = {"user": f"user_{user}", "history": " ".join(f"item_{i}" for i in before[-10:]), "item": f"item_{true}",
+                "rated": " ".join(f"item_{i} {s:.0f}" for i, s in zip(before[-10:], log.columns["rating"][log.of(user)][:-1][-10:]))}
+        hit.append(true in whole.next_items([user], [before], 5)[0][0])
+        errors.append(np.mean([whole.star(n, [gaps])[0] for n in whole.templates if n.startswith("1-")]) - log.columns["rating"][row])
+    assert found["sequential"]["hit@5"] == pytest.approx(np.mean(hit))
+    assert found["rating"]["rmse"] == pytest.approx(np.mean(np.square(errors))**.5, abs=1e-5)
+    assert found["rating"]["mae"] == pytest.approx(np.mean(np.abs(errors)), abs=1e-5)
+
+def test_direct_counts_rivals_that_score_as_high(whole, split, monkeypatch):
+    "With a score that is the item number, the rank is one plus the number of larger negatives."
+    log, rows = Log(split.inter.df.iloc[split.order], split.n_users, split.n_items), split.at("test")
+    monkeypatch.setattr(P5, "spell", lambda self, number, gaps, items: items.astype(float))
+    drawn = np.tile(np.arange(100, 119), (len(rows), 1))
+    assert whole.measure_direct(log, rows, drawn)["hit@5"] == 0                       # 19 larger ones
+    assert whole.measure_direct(log, rows, drawn - 200)["hit@1"] == 1                 # none
+    drawn[:, 4:] = -1
+    assert [whole.measure_direct(log, rows, drawn)[m] for m in ("hit@1", "hit@5")] == [0, 1]   # four larger: fifth
+
+def test_same_seed_same_model_other_seed_another(whole, split):
+    again, other = P5.fit(split, "smoke"), P5.fit(split, "smoke", seed=1)
+    weights = [m.model.state_dict() for m in (whole, again, other)]
+    assert same(*weights[:2]) and not same(weights[0], weights[2])
+
+@pytest.mark.parametrize("columns", [[], EVERYTHING])
+def test_save_and_load_answer_alike(columns, tmp_path):
+    p5 = P5.fit(inter(*columns), "smoke", folder=tmp_path)
+    again = P5.load(tmp_path)
+    pd.testing.assert_frame_equal(again.recommend("u1"), p5.recommend("u1"))
+    if columns: assert again.rate("u1", "i3") == p5.rate("u1", "i3") and again.explain("u1", "i3") == p5.explain("u1", "i3")
+    assert {f.suffix for f in tmp_path.rglob("*.*")} == {".json", ".jsonl", ".safetensors"}
+
+def test_number_labels_survive(tmp_path):
+    df = log_frame().assign(user=lambda d: d.user.str[1:].astype(int), item=lambda d: d["item"].str[1:].astype(int) + 1000)
+    p5 = P5.fit(Interactions.from_frame(df[["user", "item", "rating"]], name="numbers"), "smoke", folder=tmp_path)
+    assert p5.recommend("7", k=3)["item"].astype(int).between(1000, 1029).all()
+    pd.testing.assert_frame_equal(P5.load(tmp_path).recommend("7"), p5.recommend("7"))
+    with pytest.raises(ValueError, match="user 7 is not in the log.*'0'"): p5.recommend(7)
+
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(split, tmp_path, monkeypatch):
+    "Stopped in the second epoch, after a checkpoint: the same weights and the same log. A finished run is not trained again."
+    monkeypatch.setitem(pipeline.PRESETS, "smoke", pipeline.PRESETS["smoke"] | dict(epochs=3))
+    monkeypatch.setattr(pipeline, "Learner", lambda *a, **k: Learner(*a, **k, save_seconds=0))
+    calm, steps, step = P5.fit(split, "smoke", folder=tmp_path/"calm"), [0], Learner.one_step
+    def stopped(self, batch):
+        steps[0] += 1
+        if self.epoch == 1 and self.place == 3: raise KeyboardInterrupt
+        return step(self, batch)
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt): m.setattr(Learner, "one_step", stopped); P5.fit(split, "smoke", folder=tmp_path/"rough")
+    assert steps[0] > 4 and not (tmp_path/"rough"/"model.safetensors").exists()
+    rough = P5.fit(split, "smoke", folder=tmp_path/"rough")
+    assert same(calm.model.state_dict(), rough.model.state_dict())
+    for a, b in zip(calm.learner.log, rough.learner.log, strict=True): assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0})
+    def never(self, batch): raise AssertionError("trained again")
+    monkeypatch.setattr(Learner, "one_step", never)
+    assert same(P5.fit(split, "smoke", folder=tmp_path/"rough").model.state_dict(), rough.model.state_dict())
+
+def test_another_index_is_refused(tmp_path, whole):
+    whole.save(tmp_path)
+    index = read_json(tmp_path/"index.json")
+    index["codes"][0], index["codes"][1] = index["codes"][1], index["codes"][0]
+    write_json(tmp_path/"index.json", index)
+    with pytest.raises(ValueError, match="not the index"): P5.load(tmp_path)
+
+def test_some_stars_missing(split):
+    "A missing star is neither told nor asked."
+    df = split.inter.df.copy()
+    df.loc[df.index % 3 == 0, "rating"] = np.nan
+    p5 = P5.fit(Interactions(df, split.inter.users, split.inter.items, "gaps"), "smoke")
+    said = [e for b in p5.mixture.batches(0) for e in b]
+    assert {"rating", "sequential"} <= {e.family for e in said} and not [e for e in said if "nan" in f"{e.source} {e.target}".split()]
+    assert not [u for u in p5.users if "nan" in p5.about(u)["rated"]]
+
+@pytest.mark.parametrize("titles", [[""]*4, ["soap"]*4, ["soap"], ["a", "b", "c", "d"]])
+def test_titles_that_say_nothing(titles):
+    vectors = title_vectors(titles, 3)
+    assert len(vectors) == len(titles) and np.isfinite(vectors).all()
+
+def test_messages(whole, tmp_path):
+    for ask, message in ((lambda: whole.recommend("nobody"), "user 'nobody' is not in the log"), (lambda: whole.rate("u0", "nothing"), "item 'nothing' is not in the log"),
+                         (lambda: whole.summarize(" "), "empty"), (lambda: whole.choose("u0", []), "no items"), (lambda: whole.lists("7-1", [{}], 3), "prompt 7-1"),
+                         (lambda: P5.fit(inter(), "huge"), "smoke, small, full")):
+        with pytest.raises(ValueError, match=message): ask()
+    with pytest.raises(FileNotFoundError, match="no P5 here"): P5.load(tmp_path)
+    with pytest.raises(TypeError, match="Interactions"): P5.fit("market")
