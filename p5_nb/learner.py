@@ -116,9 +116,9 @@ def choose_speed(self:Learner, batches:list # of one epoch
     "Probe bf16 and the number of threads, and estimate the seconds of the run; weights, optimiser and random state are left as they were."
     device, random = next(self.model.parameters()).device.type, torch.get_rng_state()
     self.bf16 = fast_bf16(device)
-    self.threads = choose_threads(lambda: self.backward(batches[len(batches)//2])) if device == "cpu" else torch.get_num_threads()
-    torch.set_num_threads(self.threads)
     some = batches[::-(-len(batches)//8)]
+    self.threads = choose_threads(lambda: [self.backward(batch) for batch in some[:4]]) if device == "cpu" else torch.get_num_threads()
+    torch.set_num_threads(self.threads)
     start = time.perf_counter()
     for batch in some: self.backward(batch)
     self.expected = (time.perf_counter() - start)/len(some)*self.steps
@@ -137,12 +137,14 @@ def announce(self:Learner):
 @patch
 def fit(self:Learner):
     "Train to the end, from the checkpoint if the folder has one."
-    epoch_batches, before = self.batches(0), torch.get_num_threads()
+    start, before = time.perf_counter(), torch.get_num_threads()
+    epoch_batches = self.batches(0)
+    making = time.perf_counter() - start                             # each epoch's batches are made anew
     self.steps = self.epochs*len(epoch_batches)
     self.model.train()
     try:
         if self.checkpoint and self.checkpoint.exists(): self.load()
-        else: seed_everything(self.seed); self.choose_speed(epoch_batches)
+        else: seed_everything(self.seed); self.choose_speed(epoch_batches); self.expected += making*self.epochs
         torch.set_num_threads(self.threads)
         self.announce(); self.run_epochs()
     finally: torch.set_num_threads(before)

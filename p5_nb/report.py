@@ -6,7 +6,7 @@
 __all__ = ['show_value', 'measures_table', 'write_report']
 
 # %% ../nbs/00_start/006_report.ipynb #5dd4e6da
-import base64, html, math
+import base64, html, math, re
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import atomic_path
@@ -99,7 +99,7 @@ def write_report(
     folder:str|Path, # the run's folder; the saved model lies in it
     record:dict, # run record; may also carry parameters, baselines, best_possible
     tables:dict|None=None, # title -> DataFrame, shown below the measures
-    figures:dict|None=None, # caption -> matplotlib figure, or path of a PNG
+    figures:dict|None=None, # caption -> matplotlib figure, or path of a PNG; a matplotlib figure is also kept in folder/figures
     predictions:dict|None=None, # family -> list of dicts: history, prompt, prediction, truth, ok …; ten of each are shown
 )->Path: # folder/report.html
     "Write the self-contained page of a run."
@@ -108,6 +108,10 @@ def write_report(
     page = f"{head}<body><main><h1>{html.escape(title)}</h1>{_headline(record)}{_body(Path(folder), record, tables or {}, figures or {}, predictions or {})}</main></body></html>\n"
     path = Path(folder)/"report.html"
     with atomic_path(path) as tmp: tmp.write_text(page, encoding="utf-8")
+    for caption, picture in (figures or {}).items():
+        if isinstance(picture, (str, Path)): continue
+        name = re.sub(r"\W+", "-", caption).strip("-").lower()
+        with atomic_path(path.parent/"figures"/f"{name}.png") as tmp: picture.savefig(tmp, transparent=True, bbox_inches="tight", dpi=130)
     return path
 
 # %% ../nbs/00_start/006_report.ipynb #bcabe84c

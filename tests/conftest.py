@@ -8,3 +8,9 @@ def real(*parts):
     path = find_file(*parts)
     if path is None: (pytest.fail if os.environ.get("P5NB_REQUIRE_REAL") else pytest.skip)(f"real data file {'/'.join(parts)} is not on this machine")
     return path
+
+LONG = "test_site.py", "test_cli.py", "test_measure.py", "test_wheel.py"
+
+def pytest_collection_modifyitems(items):
+    "The longest files go first, so that two workers end together."
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))

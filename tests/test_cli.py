@@ -96,13 +96,11 @@ def trained(tmp_path_factory):
     assert code == 0, err + out
     return folder/"first", out
 
-@pytest.mark.xdist_group("trained")
 def test_the_main_job_leaves_what_it_promises(trained):
     folder, out = trained
     assert (folder/"report.html").stat().st_size > 5000 and len(cli.find_records(folder)) == 1 and (folder/"first.ipynb").exists()
     assert list(folder.rglob("*.safetensors")) and "best possible list" in out and "popularity" in out
 
-@pytest.mark.xdist_group("trained")
 def test_a_trained_model_answers(trained):
     folder, market = trained[0], load_market().interactions
     user, item = str(market.users[0]), str(market.items["item"][0])
@@ -112,7 +110,6 @@ def test_a_trained_model_answers(trained):
     code, out, err = p5nb("recommend", folder, "nobody", cwd=folder.parent)
     assert code == 1 and "nobody" in err and "Traceback" not in err
 
-@pytest.mark.xdist_group("trained")
 def test_records_as_table_and_figure(trained, tmp_path, capsys):
     assert cli.main(["results", str(trained[0])]) == 0 and "p5" in capsys.readouterr().out
     assert cli.main(["figures", str(trained[0]), "--out", str(tmp_path)]) == 0 and list(tmp_path.glob("*.png"))

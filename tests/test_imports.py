@@ -6,7 +6,7 @@ import p5_nb
 
 FLOORS = [["core", "viz", "results", "exercises", "report", "learner"], ["data"], ["measure", "text"], ["baselines"], ["index"],
           ["pretrain"], ["prompt"], ["predict"], ["live", "trust"], ["paper"]]
-BESIDE = {"cli", "docs"}                       # may import anything; nothing imports them
+BESIDE = {"cli", "docs", "course"}                       # may import anything; nothing imports them
 
 def rooms(folder):
     "Module name → names of p5_nb modules it imports, wherever in the file."
@@ -59,5 +59,5 @@ def test_runtime_requirements_are_what_is_imported():
     nodes = [n for tree in trees for n in ast.walk(tree)]
     used = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
     used = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names) - {"p5_nb", "nbdev"}
-    through = {"nbclient": "papermill", "nbformat": "papermill", "jupyter_client": "papermill", "cycler": "matplotlib"}      # packages that come with one that is required
+    through = {"IPython": "ipykernel", "traitlets": "ipykernel", "nbclient": "papermill", "nbformat": "papermill", "jupyter_client": "papermill", "cycler": "matplotlib"}      # packages that come with one that is required
     assert {through.get(name, name) for name in used} | {"pyarrow", "ipykernel"} == required  # pyarrow reads Parquet for pandas, ipykernel runs notebooks

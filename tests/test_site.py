@@ -9,7 +9,6 @@ from browser import Browser, find_browser
 from p5_nb.docs import Site, build, inspect_site, site_path
 from p5_nb.viz import INK, PALETTE, contrast
 
-pytestmark = pytest.mark.xdist_group("site")           # one worker builds it once
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT/"_site"/"shots"
 WIDTHS = {"desktop": (1400, 900), "phone": (360, 740)}

@@ -6,7 +6,6 @@ import os, shutil, subprocess, sys, sysconfig, zipfile
 from pathlib import Path
 import pytest
 
-pytestmark = pytest.mark.xdist_group("wheel")          # one worker builds it once
 ROOT = Path(__file__).resolve().parent.parent
 
 def run(*command, cwd, **env):

@@ -43,11 +43,11 @@ def craft():
     failed = sum(bool(row[1]) for row in rows)
     return len(rows) - failed, failed, 0, ""
 
-def pytest(*what):
-    "Counts of a pytest run; prints what was skipped and what took long."
+def pytest(*what, share="load"):
+    "Counts of a pytest run; prints what was skipped and what took long. `share` says what goes to one worker: load a test, loadfile a file."
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder)/"report.xml"
-        code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", "loadgroup", "--durations", "12", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
+        code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", share, "--no-loadscope-reorder", "--durations", "12", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
         if not report.exists(): return 0, 1, 0, output
         suite = ET.parse(report).getroot().find("testsuite")
     for case in suite.iter("testcase"):
@@ -75,7 +75,7 @@ def clock():
     yield f"{len(over)} of {len(CLOCK)} took more than half as long again as their headers promise"
 
 PARTS = {"export, clean, README drift": drift, "craft of the notebooks": craft, "notebooks, run twice": lambda: pytest("tests/test_notebooks.py"),
-         "tests": lambda: pytest("tests", "--ignore=tests/test_notebooks.py")}
+         "tests": lambda: pytest("tests", "--ignore=tests/test_notebooks.py", share="loadfile")}
 
 def main(*wanted):
     "All parts, or those with a wanted word in their name; tables, the plain closing line."
