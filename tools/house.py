@@ -94,6 +94,8 @@ def setup():
     if (ROOT/".git").is_dir():
         step("git hooks and merge driver for notebooks", [BIN/"nbdev_install_hooks"], optional=True)
         step("… found without activating .venv", ["git", "config", "--local", "merge.nbdev-merge.driver", f"'{BIN}/nbdev_merge' %O %A %B %P"], optional=True)
+        hook = ROOT/".git"/"hooks"/"post-merge"
+        if "\nnbdev_trust" in read(hook): hook.write_text(read(hook).replace("\nnbdev_trust", f"\n'{BIN}/nbdev_trust'"), encoding="utf-8")
     mark.write_text(stamp(), encoding="utf-8")
     print(f"Ready in {time.time() - start:.0f} s.", flush=True)
 
