@@ -163,7 +163,7 @@ def run(
     seed:int=0, # of everything that is drawn
     out:str|None=None # folder for the results; None: runs/<data>-<date>
 )->int:
-    "Train, predict and measure on a log; leave a folder with a report."
+    "Train, predict and measure on a log; leave a report."
     if Path(data).suffix and not Path(data).exists(): raise FileNotFoundError(f"there is no file {data}; give a path that exists, or the name of a set (p5nb data lists them)")
     if Path(data).is_file(): data = str(Path(data).resolve())
     else: _known(data)
@@ -195,7 +195,7 @@ def data(
     to:tuple[str,str]|None=None, # (sequences, recbole or lcrec; folder): also write it in that format
     **columns # names of unusual columns of a file of your own, e.g. user="customer"
 )->int:
-    "Show a log's statistics, list the known sets, or write another format."
+    "Show a log, list the known sets, or write another format."
     if name is None: return _list_sets()
     if to and to[0] not in FORMATS: raise ValueError(f"--to {to[0]}: choose {', '.join(FORMATS)}")
     if not Path(name).exists(): _known(name)
