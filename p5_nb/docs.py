@@ -211,6 +211,8 @@ def lesson(self:Site,
         if c.cell_type != "code" or "default_exp" in c.metadata["directives"]: continue
         more, pictures = self._from_code(c, source, names, count)
         cells, files = cells + more, files | pictures
+    answers = self.root/"nbs"/"solutions"/path.name
+    if answers.exists() and answers != path: cells.append(nbformat.v4.new_markdown_cell(self.prose(f"[Answers to the exercises](../solutions/{path.name})", source)))
     for i, c in enumerate(cells): c.id = f"cell-{i}"
     made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}})
     return {f"{site_path(source)}.ipynb": nbformat.writes(made) + "\n", **files}

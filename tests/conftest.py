@@ -1,6 +1,7 @@
 "Shared helpers: real files are used where they lie; a test that lacks one skips with a reason, or fails where they are required."
 import os
 import pytest
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")          # ranx as plain Python: its compilation takes a minute, ten times as long as the tests that use it
 from p5_nb.core import find_file
 
 def real(*parts):

@@ -38,7 +38,7 @@ def test_drift_is_found(check):
 
 def test_failing_notebooks_are_counted_and_timed(check, capsys):
     shutil.rmtree(check.ROOT/"p5_nb")
-    for name in ("tests/test_notebooks.py", "tools/craft.py", "tools/rerun.py"): shutil.copy(ROOT/name, check.ROOT/name)
+    for name in ("tests/test_notebooks.py", "tools/craft.py", "tools/rerun.py", "tools/nursery.py"): shutil.copy(ROOT/name, check.ROOT/name)
     page(check.ROOT/"nbs"/"index.ipynb", "x = 1")
     page(check.ROOT/"nbs"/"00_start"/"page.ipynb", "SEED, RUN = 0, 'smoke'", "assert SEED == 0, 'too few'", "print(6*7)")
     n = nbformat.read(check.ROOT/"nbs"/"00_start"/"page.ipynb", 4)

@@ -6,7 +6,7 @@ import p5_nb.cli as cli
 from p5_nb.core import read_json
 from p5_nb.data.market import load_market
 
-VERBS = ["run", "resume", "data", "recommend", "rate", "explain", "results", "figures"]
+VERBS = ["run", "resume", "data", "recommend", "rate", "explain", "results", "figures", "course"]
 
 def p5nb(*words, cwd, **env):
     "Exit code, output and errors of the installed command."
@@ -87,32 +87,6 @@ def test_a_dead_kernel_is_told_and_resume_goes_on(notebook, capsys):
     assert cli.main(["run", "--out", str(out)]) == 1
     assert f"p5nb resume {out}" in capsys.readouterr().err
     assert cli.main(["resume", str(out)]) == 0
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    "One real run on the simulated market, from another folder."
-    folder = tmp_path_factory.mktemp("elsewhere")
-    code, out, err = p5nb("run", "--run", "smoke", "--out", "first", cwd=folder)
-    assert code == 0, err + out
-    return folder/"first", out
-
-def test_the_main_job_leaves_what_it_promises(trained):
-    folder, out = trained
-    assert (folder/"report.html").stat().st_size > 5000 and len(cli.find_records(folder)) == 1 and (folder/"first.ipynb").exists()
-    assert list(folder.rglob("*.safetensors")) and "best possible list" in out and "popularity" in out
-
-def test_a_trained_model_answers(trained):
-    folder, market = trained[0], load_market().interactions
-    user, item = str(market.users[0]), str(market.items["item"][0])
-    code, out, err = p5nb("recommend", folder, user, "-k", 3, cwd=folder.parent)
-    assert code == 0 and sum(str(label) in out for label in market.items["item"]) + sum(str(t) in out for t in market.items["title"]) >= 3, err
-    assert p5nb("rate", folder, user, item, cwd=folder.parent)[0] == 0 and p5nb("explain", folder, user, item, cwd=folder.parent)[0] == 0
-    code, out, err = p5nb("recommend", folder, "nobody", cwd=folder.parent)
-    assert code == 1 and "nobody" in err and "Traceback" not in err
-
-def test_records_as_table_and_figure(trained, tmp_path, capsys):
-    assert cli.main(["results", str(trained[0])]) == 0 and "p5" in capsys.readouterr().out
-    assert cli.main(["figures", str(trained[0]), "--out", str(tmp_path)]) == 0 and list(tmp_path.glob("*.png"))
 
 def test_a_log_of_ones_own(tmp_path):
     load_market().interactions.df[["user", "item", "time"]].to_csv(tmp_path/"my.csv", index=False)

@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/"tools"))
 import craft, rerun
 
-PAGES = {p.stem: p for p in craft.pages(ROOT)}
+PAGES = {p.stem: p for p in craft.pages(ROOT) if p.parent.name != "solutions"}          # those are run by tests/test_course.py
 CELLS = {name: json.loads(p.read_text(encoding="utf-8"))["cells"] for name, p in PAGES.items()}
 PROMISE = {name: craft.promise(cells) for name, cells in CELLS.items()}
 LONGEST_FIRST = sorted(PAGES, key=lambda n: -(PROMISE[n] or 0))          # so that no worker is left alone with a long one at the end

@@ -5,6 +5,8 @@ environment the tests run in, which does not lend p5_nb (an editable install is 
 import os, shutil, subprocess, sys, sysconfig, zipfile
 from pathlib import Path
 import pytest
+import p5_nb.cli as cli
+from p5_nb.data.market import load_market
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,7 +50,26 @@ def test_command_line(elsewhere):
     assert "usage: p5nb" in run(python.with_name("p5nb"), "--help", cwd=folder)
     assert "interactions" in run(python.with_name("p5nb"), "data", "market", cwd=folder)
 
-def test_the_main_job(elsewhere):
+@pytest.fixture(scope="module")
+def trained(elsewhere):
+    "One real run on the simulated market, and what it said."
     folder, python = elsewhere
-    run(python.with_name("p5nb"), "run", "--run", "smoke", "--out", "first", cwd=folder)
-    assert (folder/"first"/"report.html").exists()
+    return folder/"first", run(python.with_name("p5nb"), "run", "--run", "smoke", "--out", "first", cwd=folder)
+
+def test_the_main_job_leaves_what_it_promises(trained):
+    folder, said = trained
+    assert (folder/"report.html").stat().st_size > 5000 and len(cli.find_records(folder)) == 1 and (folder/"first.ipynb").exists()
+    assert list(folder.rglob("*.safetensors")) and "best possible list" in said and "popularity" in said
+
+def test_a_trained_model_answers(trained, elsewhere, capsys):
+    folder, market = trained[0], load_market().interactions
+    user, item = str(market.users[0]), str(market.items["item"][0])
+    said = run(elsewhere[1].with_name("p5nb"), "recommend", folder, user, "-k", 3, cwd=folder.parent)
+    assert sum(str(label) in said for label in market.items["item"]) + sum(str(t) in said for t in market.items["title"]) >= 3
+    assert cli.main(["rate", str(folder), user, item]) == 0 and cli.main(["explain", str(folder), user, item]) == 0
+    assert cli.main(["recommend", str(folder), "nobody"]) == 1
+    assert "nobody" in (err := capsys.readouterr().err) and "Traceback" not in err
+
+def test_records_as_table_and_figure(trained, tmp_path, capsys):
+    assert cli.main(["results", str(trained[0])]) == 0 and "p5" in capsys.readouterr().out
+    assert cli.main(["figures", str(trained[0]), "--out", str(tmp_path)]) == 0 and list(tmp_path.glob("*.png"))

@@ -83,7 +83,7 @@ def measure(path, root=ROOT):
     public = {n.name for c in code(cells) if exported(c) for n in parse(c) if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name[0] != "_"}
     last = next((i for i, c in enumerate(cells) if c["cell_type"] == "markdown" and re.search(r"^## (\d+ · )?Exercises", source(c), re.M)), len(cells))
     value, bad = tried(cells, public)
-    return dict(name=path.stem, kind=kind(path, cells), cells=cells, median=statistics.median(sizes), p90=sizes[int(.9*(len(sizes) - 1))], longest=sizes[-1],
+    return dict(name=f"solutions/{path.stem[:3]}" if path.parent.name == "solutions" else path.stem, kind=kind(path, cells), cells=cells, median=statistics.median(sizes), p90=sizes[int(.9*(len(sizes) - 1))], longest=sizes[-1],
                 pictures=sum(picture(c) or "<svg" in markup(c) for c in code(cells)) + len(re.findall(r"!\[", "".join(prose(cells)))), prose=len(prose(cells))/max(1, len(code(cells))),
                 public=public, value=value | elsewhere(cells, public, root), bad=bad, exercises=sum(c.startswith("check_") for cell in code(cells[last:]) for c in calls(parse(cell))),
                 promise=promise(cells), kb=path.stat().st_size/1000)

@@ -21,6 +21,7 @@ class Trouble(Exception): "Why a notebook did not run to its end, in one line."
 def play(path, limit=600, **given):
     "The notebook executed in its folder as papermill does it, and the seconds; `limit` counts for all cells together."
     import nbclient.exceptions, papermill, papermill.exceptions
+    import nursery
     from p5_nb.cli import quiet_kernels, ready
     begin, name = time.time(), Path(path).name
     try: notebook = ready(path, given)
@@ -31,7 +32,7 @@ def play(path, limit=600, **given):
         if c.cell_type == "code" and SKIP.search(c.source): c.metadata.setdefault("tags", []).append("skip-execution")
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, QUIET):
         try: done = papermill.execute_notebook(notebook, str(Path(folder)/name), given, kernel_name="python3", language="python", progress_bar=False, cwd=str(Path(path).parent),
-                                               kernel_manager_class=quiet_kernels(), timeout_func=lambda cell: max(1, round(limit - time.time() + begin)))
+                                               kernel_manager_class=nursery.kernels(quiet_kernels()), timeout_func=lambda cell: max(1, round(limit - time.time() + begin)))
         except nbclient.exceptions.CellTimeoutError as e: raise Trouble(f"timeout: {name} was stopped after {limit} s, in the cell\n{cell_of(str(e))}") from None
         except nbclient.exceptions.DeadKernelError: raise Trouble(f"dead kernel: the process of {name} ended by itself, often for want of memory") from None
         except papermill.exceptions.PapermillExecutionError as e: raise Trouble(f"failing cell: {name}, cell {e.cell_index}\n{e.source}\n{e.ename}: {e.evalue}") from None

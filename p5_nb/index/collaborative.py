@@ -20,7 +20,9 @@ def co_purchase(sequences:list,   # training sequences, one integer array per us
                 reach:int=20      # steps to look ahead
                ) -> sp.csr_matrix: # (items, items) symmetric
     "How often two items are bought near each other, near pairs counting more."
+    if not len(sequences): raise ValueError("no sequences: names by company need at least one history")
     flat, user = np.concatenate(sequences), np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])
+    if len(flat) and not 0 <= flat.min() <= flat.max() < n_items: raise ValueError(f"items {flat.min()} to {flat.max()} in the sequences, but the shop numbers its items 0 to {n_items - 1}")
     table = sp.csr_matrix((n_items, n_items))
     for step in range(1, reach):
         same = np.flatnonzero(user[:-step] == user[step:]) if step < len(flat) else []

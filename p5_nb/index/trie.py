@@ -59,6 +59,7 @@ def name_words(trie:Trie, first:int=2 # vocabulary number of the first token
 def walk(trie:Trie, codes:Tensor # (n, levels)
         ) -> Tensor:             # (n,) item numbers, −1 where no item has that name
     "Follow names through the trie."
+    if codes.shape[1] != len(trie.children): raise ValueError(f"names of {codes.shape[1]} tokens in a trie of {len(trie.children)} levels")
     node = torch.zeros(len(codes), dtype=torch.long)
     for level, table in enumerate(trie.children):
         node = torch.where(node < 0, -1, table[node.clamp(min=0), codes[:, level]])

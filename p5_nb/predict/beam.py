@@ -24,12 +24,14 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
                 log_probs=None         # (hidden, level, node, first, size) → (batch, beams, size); default: over the whole vocabulary
                ) -> tuple:             # items (batch, k), −1 where there are fewer; log-probabilities (batch, k)
     "The k most probable items of each source, by beam search over the trie."
-    batch, device = len(states), states.device
+    batch, device, n_items = len(states), states.device, int(trie.children[-1].max()) + 1
+    if len(offsets) != len(trie.children): raise ValueError(f"{len(offsets)} offsets for a trie of {len(trie.children)} levels")
+    if forbidden is not None and forbidden.numel() and int(forbidden.max()) >= n_items: raise ValueError(f"item {int(forbidden.max())} is forbidden, but the shop numbers its items 0 to {n_items - 1}")
     whole = lambda hidden, level, node, first, size: model.scores(hidden).float().log_softmax(-1)[..., first:first + size]
     rows = torch.arange(batch, device=device)[:, None]
     ids = torch.full((batch, 1, 1), model.config.pad_token_id, device=device)
     if forbidden is not None:                                            # one row of yes or no per source; the extra column takes the −1
-        gone = torch.zeros(batch, int(trie.children[-1].max()) + 2, dtype=torch.bool, device=device).scatter_(1, forbidden % (int(trie.children[-1].max()) + 2), True)
+        gone = torch.zeros(batch, n_items + 1, dtype=torch.bool, device=device).scatter_(1, forbidden % (n_items + 1), True)
     total, node = torch.zeros(batch, 1, device=device), torch.zeros(batch, 1, dtype=torch.long, device=device)
     for level, (table, offset) in enumerate(zip(trie.children, offsets)):
         hidden = model.decode(ids, states, cross_bias)[:, :, -1]

@@ -121,6 +121,7 @@ def windows(sequences:list,      # one integer array per user
             max_items:int=20     # items of history kept before a target
            ) -> list:            # (items, number of the first target) pairs
     "Cut histories so that every item but the first of a user is a target exactly once."
+    if max_items < 2: raise ValueError(f"max_items is {max_items}; a window needs room for 2 items at least")
     cut = []
     for s in sequences:
         if len(s) < 2: continue
@@ -146,6 +147,7 @@ def length_batches(lengths:np.ndarray,  # length of each example
 def pad(rows:list,          # integer arrays
         value:int=-1) -> Tensor: # (rows, longest)
     "A rectangle of rows, filled up at the right."
+    if not len(rows): raise ValueError("no rows to pad")
     out = np.full((len(rows), max(map(len, rows))), value)
     for i, row in enumerate(rows): out[i, :len(row)] = row
     return torch.from_numpy(out)
