@@ -47,7 +47,7 @@ def pytest(*what, share="load"):
     "Counts of a pytest run; prints what was skipped and what took long. `share` says what goes to one worker: load a test, loadfile a file."
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder)/"report.xml"
-        code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", share, "--no-loadscope-reorder", "--durations", "12", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
+        code, output = run(BIN/"python", "-m", "pytest", "-q", "-n", WORKERS, "--dist", share, "--no-loadscope-reorder", "--durations", "25", "--durations-min", "3", f"--junitxml={report}", "-p", "no:cacheprovider", *what)
         if not report.exists(): return 0, 1, 0, output
         suite = ET.parse(report).getroot().find("testsuite")
     for case in suite.iter("testcase"):
