@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import p5_nb
 
-FLOORS = [["core", "viz", "results", "exercises", "report", "learner"], ["data"], ["measure", "text"], ["baselines"], ["index"],
+FLOORS = [["core", "viz", "results", "exercises", "report", "learner", "explore"], ["data"], ["measure", "text"], ["baselines"], ["index"],
           ["pretrain"], ["prompt"], ["predict"], ["live", "trust"], ["paper"]]
 BESIDE = {"cli", "docs", "course"}                       # may import anything; nothing imports them
 
