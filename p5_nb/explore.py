@@ -29,7 +29,7 @@ TABS = """<style>
 #{id} > label {{ display: inline-block; padding: .15rem .6rem; margin: 0 .2rem .3rem 0; border: 1px solid currentColor; border-radius: .3rem; cursor: pointer; }}
 #{id} > input:checked + label {{ font-weight: bold; border-width: 2px; text-decoration: underline; }}
 #{id} > input:focus-visible + label {{ outline: 2px solid currentColor; outline-offset: 2px; }}
-@media not print {{ #{id} > section {{ display: none; }} }}
+@media not print {{ #{id} > div {{ display: none; }} }}
 {rules} {{ display: block; }}
 </style>"""
 
@@ -39,10 +39,10 @@ def tabs(
 )->str: # HTML
     "Some panels, one of which is seen at a time; the first to begin with."
     name = "tabs-" + hashlib.sha256(repr((title, list(panels))).encode()).hexdigest()[:8]
-    rules = ",\n".join(f"#{name} > input:nth-of-type({n}):checked ~ section:nth-of-type({n})" for n in range(1, len(panels) + 1))
+    rules = ",\n".join(f"#{name} > input:nth-of-type({n}):checked ~ div:nth-of-type({n})" for n in range(1, len(panels) + 1))
     buttons = "".join(f'<input type="radio" name="{name}" id="{name}-{n}"{" checked" if n == 0 else ""}><label for="{name}-{n}">{html.escape(label)}</label>' for n, label in enumerate(panels))
-    sections = "".join(f'<section aria-label="{html.escape(label)}">{text}</section>' for label, text in panels.items())
-    return f'<div id="{name}" role="group" aria-label="{html.escape(title)}">{TABS.format(id=name, rules=rules)}{html.escape(title)}: {buttons}{sections}</div>'
+    parts = "".join(f'<div role="tabpanel" aria-label="{html.escape(label)}">{text}</div>' for label, text in panels.items())
+    return f'<div id="{name}" role="group" aria-label="{html.escape(title)}">{TABS.format(id=name, rules=rules)}{html.escape(title)}: {buttons}{parts}</div>'
 
 # %% ../nbs/00_start/010_explore.ipynb #1ac07f2a
 class Explorer:

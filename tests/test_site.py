@@ -118,6 +118,25 @@ def faults_of(browser, home):
 LOOKS = [(device, theme) for device in WIDTHS for theme in ("light", "dark")]
 SHOWN = {"index", "learner", "results", "figures", "data/market", "pretrain/t5", "reference/data.schema", "glossary"}
 
+def test_slides(browser, served, site):
+    "Each deck: no complaint, nothing fetched from elsewhere, formulas set, every picture shown, no slide fuller than its frame, the last one reached by key."
+    decks, faults, slides = sorted((site/"slides").glob("*.html")), [], 0
+    for path in decks:
+        browser.size(*WIDTHS["desktop"])
+        browser.open(f"{served}slides/{path.name}")
+        faults += [f"{path.stem}: {f}" for f in browser.js(READ)["faults"] + list(faults_of(browser, served))]
+        total = browser.js("Reveal.getTotalSlides()")
+        for n in range(total):
+            full = browser.js(f"Reveal.slide({n}); Reveal.getCurrentSlide().scrollHeight")
+            if full > 720: faults.append(f"{path.stem}: slide {n + 1} is {full} high, and 720 fit")
+        browser.js("Reveal.slide(0)")
+        for _ in range(total): browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
+        assert browser.js("Reveal.isLastSlide()") and browser.js("document.querySelectorAll('aside.notes').length") > 0, path.stem
+        browser.js("Reveal.slide(3)"); browser.shot(SHOTS/f"slides-{path.stem}.png")
+        slides += total
+    print(f"{len(decks)} decks, {slides} slides, failing: {len(faults)}", *faults, sep="\n")
+    assert {"tour", "template", "audit"} <= {p.stem for p in decks} and faults == []
+
 def test_walk(browser, served, site):
     "Every page: loaded without complaint, mathematics set, pictures shown; readable light and dark, on a desktop and on a phone."
     faults, counts = [], dict(pages=0, images=0, formulas=0, looks=0)
