@@ -116,7 +116,7 @@ def choose_speed(self:Learner, batches:list # of one epoch
     "Probe bf16 and the number of threads, and estimate the seconds of the run; weights, optimiser and random state are left as they were."
     device, random = next(self.model.parameters()).device.type, torch.get_rng_state()
     self.bf16 = fast_bf16(device)
-    some = batches[::-(-len(batches)//8)]
+    some = batches[::-(-len(batches)//24)]
     self.threads = choose_threads(lambda: [self.backward(batch) for batch in some[:4]]) if device == "cpu" else torch.get_num_threads()
     torch.set_num_threads(self.threads)
     start = time.perf_counter()
