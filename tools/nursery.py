@@ -1,5 +1,5 @@
 """Kernels that are there at once: forked from a process in which the heavy packages are loaded already (Linux). Reruns of fifty notebooks need no fifty imports of torch."""
-import atexit, importlib, json, os, select, signal, socket, subprocess, sys, tempfile, threading
+import atexit, importlib, json, os, select, signal, socket, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 
 HEAVY = "ipykernel.kernelapp", "IPython.core.completer", "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.projections", "pandas", "scipy.sparse.linalg", "torch", "safetensors.torch", "tqdm.auto", "nbformat"
@@ -41,21 +41,22 @@ def call(place, *argv):
         line.recv(1)
 
 def place(kept=[]):
-    "The socket of this process's nursery, which is opened with the first call."
+    "The socket of this process's nursery, which is opened with the first call; None where it does not open."
     if not kept:
         kept.append(str(Path(tempfile.mkdtemp())/"door"))
-        nursery = subprocess.Popen([sys.executable, __file__, "tend", kept[0]], stdin=subprocess.PIPE)
+        nursery, until = subprocess.Popen([sys.executable, __file__, "tend", kept[0]], stdin=subprocess.PIPE), time.time() + 120
         atexit.register(nursery.stdin.close)
-        while not os.path.exists(kept[0]):
-            if nursery.poll() is not None: raise RuntimeError("the nursery of kernels did not open")
-            select.select([], [], [], .05)
+        while kept[0] and not os.path.exists(kept[0]):
+            time.sleep(.05)
+            if nursery.poll() is not None or time.time() > until: kept[0] = None
     return kept[0]
 
 def kernels(usual):
-    "A manager like `usual` whose kernels come from the nursery; where that does not work, `usual` itself."
-    if sys.platform != "linux": return usual
+    "A manager like `usual` whose kernels come from the nursery; where there is none, `usual` itself."
+    door = place() if sys.platform == "linux" else None
+    if not door: return usual
     class Forked(usual):
-        def format_kernel_cmd(self, extra_arguments=None): return [sys.executable, "-S", __file__, "call", place(), "-f", self.connection_file, *(extra_arguments or [])]
+        def format_kernel_cmd(self, extra_arguments=None): return [sys.executable, "-S", __file__, "call", door, "-f", self.connection_file, *(extra_arguments or [])]
     return Forked
 
 if __name__ == "__main__": dict(tend=tend, call=call)[sys.argv[1]](*sys.argv[2:])
