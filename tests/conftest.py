@@ -10,7 +10,7 @@ def real(*parts):
     if path is None: (pytest.fail if os.environ.get("P5NB_REQUIRE_REAL") else pytest.skip)(f"real data file {'/'.join(parts)} is not on this machine")
     return path
 
-LONG = "test_site.py", "test_cli.py", "test_measure.py", "test_wheel.py"
+LONG = "test_site.py", "test_course.py", "test_wheel.py", "test_check.py", "test_cli.py", "test_resume.py"
 
 def pytest_collection_modifyitems(items):
     "The longest files go first, so that two workers end together."
