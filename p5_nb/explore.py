@@ -14,8 +14,7 @@ def panel(
     choice:dict # argument → value
 )->str: # HTML
     "What a function shows for one choice."
-    try: shown = show(**choice)
-    except Exception as e: return f"<p><strong>{html.escape(type(e).__name__)}:</strong> {html.escape(str(e))}</p>"
+    shown = show(**choice)
     if isinstance(shown, str): return shown
     import matplotlib.pyplot as plt
     from p5_nb.viz import figure_html
@@ -53,6 +52,7 @@ class Explorer:
                 ):
         if not choices or not all(len(c) for c in choices.values()): raise ValueError("give each argument at least one choice, e.g. explore(show, user=[13, 14])")
         self.show, self.choices = show, {name: c if isinstance(c, dict) else {str(v): v for v in c} for name, c in choices.items()}
+        self.page = self.html()
     def __repr__(self): return "Explorer: " + ", ".join(f"{name} of {len(c)}" for name, c in self.choices.items())
     def html(self)->str:
         "The page's face."
@@ -65,12 +65,14 @@ class Explorer:
         number = lambda c: len(c) > 2 and all(isinstance(v, (int, float)) for v in c.values())
         knobs = {name: (w.SelectionSlider if number(c) else w.Dropdown)(options=list(c.items()), description=name.replace("_", " ")) for name, c in self.choices.items()}
         shown = w.HTML()
-        def turn(_=None): shown.value = panel(self.show, {name: knob.value for name, knob in knobs.items()})
+        def turn(_=None):
+            try: shown.value = panel(self.show, {name: knob.value for name, knob in knobs.items()})
+            except Exception as e: shown.value = f"<p><strong>{html.escape(type(e).__name__)}:</strong> {html.escape(str(e))}</p>"
         for knob in knobs.values(): knob.observe(turn, "value")
         turn()
         return w.VBox([*knobs.values(), shown])
     def _repr_mimebundle_(self, **kw):
-        page = {"text/plain": repr(self), "text/html": self.html()}
+        page = {"text/plain": repr(self), "text/html": self.page}
         if os.environ.get("P5NB_STATIC"): return page
         try: return self.widget()._repr_mimebundle_(**kw) | page
         except ImportError: return page

@@ -1,5 +1,5 @@
 """Kernels that are there at once: forked from a process in which the heavy packages are loaded already (Linux). Reruns of fifty notebooks need no fifty imports of torch."""
-import atexit, importlib, json, os, select, signal, socket, subprocess, sys, tempfile, threading, time
+import atexit, importlib, json, os, select, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 
 HEAVY = "ipykernel.kernelapp", "IPython.core.completer", "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.projections", "pandas", "scipy.sparse.linalg", "torch", "safetensors.torch", "tqdm.auto", "nbformat"
@@ -43,7 +43,9 @@ def call(place, *argv):
 def place(kept=[]):
     "The socket of this process's nursery, which is opened with the first call; None where it does not open."
     if not kept:
-        kept.append(str(Path(tempfile.mkdtemp())/"door"))
+        folder = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        kept.append(str(Path(folder)/"door"))
         nursery, until = subprocess.Popen([sys.executable, __file__, "tend", kept[0]], stdin=subprocess.PIPE), time.time() + 120
         atexit.register(nursery.stdin.close)
         while kept[0] and not os.path.exists(kept[0]):
