@@ -145,6 +145,7 @@ def one_reading(self:Log, template:Template, user:int,
 # %% ../../nbs/60_prompt/610_mixture.ipynb #26efe30f
 class Mixture:
     "Examples of several families from one log, drawn anew each epoch."
+    one_reading = True                   # questions that end with the history are read once for all their answers
     def __init__(self, log:Log, templates:list, words:Words, names:np.ndarray, # (items, levels) spelling of items
                  draws:dict,          # family → uses of each row per epoch by plain prompts
                  readings:int=1,      # passes over all users per epoch, for each family with one-reading prompts
@@ -184,12 +185,18 @@ def draw(self:Mixture, template:Template, rng)->list: # of Example
     if template.stride: return [self.log.one_reading(template, *self.windows[i], self.words, self.names) for i in chosen]
     return [template.render(self.log.fields(i, template.fields, rng), self.words, self.names) for i in chosen]
 
+# %% ../../nbs/60_prompt/610_mixture.ipynb #6bc1f583
+@patch
+def examples(self:Mixture, rng)->list: # of Example
+    "One epoch's examples of all prompts."
+    return [e for t in self.rows for e in self.draw(t, rng)]
+
 # %% ../../nbs/60_prompt/610_mixture.ipynb #f9ab861e
 @patch
 def batches(self:Mixture, epoch:int)->list: # lists of Example; the same for the same seed and epoch
     "One epoch of batches."
     rng = np.random.default_rng([self.seed, epoch])
-    drawn, out = [e for t in self.rows for e in self.draw(t, rng)], []
+    drawn, out = self.examples(rng), []
     for stride, size in ((0, self.batch_size), (1, self.batch_size//2), (2, self.batch_size//2)):
         part = [e for e in drawn if e.stride == stride]
         order = np.argsort([len(e.ids)*rng.uniform(.8, 1.2) for e in part])
