@@ -67,6 +67,7 @@ class P5:
         self.families = [f for f in FAMILIES if any(self.templates[n].family == f for n in trained)]
         self.stars, self.seed, p = [int(s) for s in stars], seed, PRESETS[preset]
         self.item_labels, self.whole_words = pd.Index(items["item"]), True      # False: questions are read without whole-word ids, as in the published decoding
+        self.one_reading, self.jitter = True, False                                  # as trained: may no item of a history look at later ones? are stars written with noise?
         self.trie, self.names = build_trie(index), spellings(build_trie(index), words)
         self.bare = self.families == ["sequential"]
         if self.bare: self.model = Sequential(index, preset, seed); return
@@ -177,6 +178,7 @@ def train(self:P5, log:Log,          # with all columns
     if self.bare: self.learner = self.model.fit(log.sequences(), folder); return self
     if start: self.start_items(log)
     self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"])
+    self.one_reading, self.jitter = self.mixture.one_reading, self.mixture.jitter
     self.learner = Learner(self.model, self.mixture.loss, self.mixture.batches, **dict(epochs=p["epochs"], lr=p["lr"], seed=self.seed, folder=folder) | learner).fit()
     return self
 
@@ -190,6 +192,8 @@ def read(self:P5, number:str, # of the prompt
     "Encode questions; yields their places in `gaps`, states, and what may be looked at."
     if number not in self.templates: raise ValueError(f"prompt {number} is not known here; there are {', '.join(self.templates)}")
     asked = [self.templates[number].render(NEUTRAL | g, self.words, self.names) for g in gaps]
+    if not self.one_reading:
+        for e in asked: e.stride = 0
     order = np.argsort([len(e.ids) for e in asked], kind="stable")
     for start in progress(range(0, len(order), size), f"prompt {number}"):
         rows = order[start:start + size]
@@ -388,7 +392,7 @@ def save(self:P5, folder:Path):
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     save_index(self.index, folder/"index.json"); self.words.save(folder/"words.json")
     prompts = [dict(family=t.family, number=t.number, source=t.source, target=t.target) for t in self.templates.values()]
-    write_json(folder/"p5.json", dict(preset=self.preset, prompts=prompts, trained=self.trained, stars=self.stars, seed=self.seed, candidates=self.log.candidates, index=self.index.digest()))
+    write_json(folder/"p5.json", dict(preset=self.preset, prompts=prompts, trained=self.trained, stars=self.stars, seed=self.seed, candidates=self.log.candidates, one_reading=self.one_reading, jitter=self.jitter, index=self.index.digest()))
     items = self.items[[c for c in ("item", *CATALOGUE) if c in self.items]].astype(object)
     names = self.log.columns.get("user_name")
     write_json(folder/"labels.json", dict(users=list(self.users), items=items.where(items.notna(), None).to_dict("list"), names=None if names is None else [n if isinstance(n, str) else None for n in names]))
@@ -410,6 +414,7 @@ def load(cls:P5, folder:Path)->P5:
     log = Log(rows, len(labels["users"]), len(index), MAX_ITEMS, items, about["candidates"])
     templates = [Template(**t) for t in about["prompts"]]
     self = cls(about["preset"], Words.load(folder/"words.json"), index, log, labels["users"], items, templates, about["trained"], about["stars"], about["seed"])
+    self.one_reading, self.jitter = about["one_reading"], about["jitter"]
     (self.model.model if self.bare else self.model).load_state_dict(load_file(folder/"model.safetensors"))
     return self
 

@@ -134,7 +134,7 @@ def one_reading(self:Log, template:Template, user:int,
                 words:Words, names:np.ndarray)->Example:
     "One question with an answer for each row from `first` on, each asked of the rows before it."
     items, asked = self.item[at], range(at.start + max(first, 2 - template.stride), at.stop)
-    gaps = {"user": f"user_{user}", "history": items_text(items[:-1]), "item": f"item_{items[-1]}", "next": f"item_{items[-1]}"}
+    gaps = {"user": f"user_{user}", "name": self.gap("name", at.start), "history": items_text(items[:-1]), "item": f"item_{items[-1]}", "next": f"item_{items[-1]}"}
     if template.stride == 2: gaps |= {"rated": rated_text(items[:-1], self.columns["rating"][at][:-1]), "rating": ""}
     example = template.render(gaps, words, names)
     said = [self.gap(template.fields[-1], row) for row in asked]
@@ -145,7 +145,7 @@ def one_reading(self:Log, template:Template, user:int,
 # %% ../../nbs/60_prompt/610_mixture.ipynb #26efe30f
 class Mixture:
     "Examples of several families from one log, drawn anew each epoch."
-    one_reading = True                   # questions that end with the history are read once for all their answers
+    one_reading, jitter = True, False    # questions that end with the history are read once for all their answers; stars are whole
     def __init__(self, log:Log, templates:list, words:Words, names:np.ndarray, # (items, levels) spelling of items
                  draws:dict,          # family → uses of each row per epoch by plain prompts
                  readings:int=1,      # passes over all users per epoch, for each family with one-reading prompts

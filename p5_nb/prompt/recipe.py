@@ -81,6 +81,7 @@ class Published(Mixture):
                  seed:int=0, batch_size:int=32):
         if recipe.knows_future and everything is None: raise ValueError("this recipe draws wrong items outside the whole history: give `everything`, one array of items per user")
         self.log, self.reviews, self.words, self.names, self.recipe, self.seed, self.batch_size = log, reviews, words, names, recipe, seed, batch_size
+        self.jitter = recipe.jitter
         self.had = everything if recipe.knows_future else log.sequences()
         self.family = {}
         for t in templates: self.family.setdefault(t.family, []).append(t)
