@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['T5Config', 'Dropout', 'T5LayerNorm', 'distance_bucket', 'T5Attention', 'T5FeedForward', 'T5Layer', 'T5Block',
-           'T5Stack', 'hide', 'T5', 'load_published']
+           'T5Stack', 'hide', 'T5', 'shift_right', 'load_published']
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #26d4133f
 import math
@@ -36,6 +36,12 @@ class T5Config:
     whole_words:int = 0                       # P5's whole-word embedding: number of word positions, 0 for none
     pad_token_id:int = 0                      # also starts every target
     eos_token_id:int = 1
+
+    def __post_init__(self):
+        if self.feed_forward_proj not in ("relu", "gated-gelu"): raise ValueError(f"feed_forward_proj is {self.feed_forward_proj!r}; this T5 knows \"relu\" (T5) and \"gated-gelu\" (T5 v1.1)")
+
+    @property
+    def decoder_start_token_id(self): return self.pad_token_id
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #56edf8c9
 class Dropout(nn.Module):
@@ -87,13 +93,17 @@ class T5Attention(nn.Module):
         self.o, self.dropout = nn.Linear(inner, c.d_model, bias=False), Dropout(c.dropout_rate)
         if has_distance_table: self.relative_attention_bias = nn.Embedding(c.relative_attention_num_buckets, c.num_heads)
 
+    def split(self, y): return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def keys_values(self, source): return self.split(self.k(source)), self.split(self.v(source))
+
     def forward(self, x,      # (rows, queries, d_model)
                 source,       # (rows, keys, d_model) where keys and values come from
-                bias          # broadcasts to (rows, heads, queries, keys); large negative where looking is forbidden
+                bias,         # broadcasts to (rows, heads, queries, keys); large negative where looking is forbidden
+                kept=None     # keys and values computed before, instead of a source
                ):
-        split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        q, k, v = split(self.q(x)), split(self.k(source)), split(self.v(source))
-        share = self.dropout((q @ k.transpose(-1, -2) + bias).softmax(-1))
+        k, v = kept or self.keys_values(source)
+        share = self.dropout((self.split(self.q(x)) @ k.transpose(-1, -2) + bias).softmax(-1))
         return self.o((share @ v).transpose(1, 2).flatten(2))
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #2feff101
@@ -139,11 +149,12 @@ class T5Stack(nn.Module):
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #a5b81ccc
 @patch
-def distance_bias(self:T5Stack, n:int # positions
-                 ) -> Tensor:         # (1, heads, n, n)
+def distance_bias(self:T5Stack, n:int, # positions that are looked at
+                  last:int=None        # of these, how many look, counted from the end; None: all
+                 ) -> Tensor:          # (1, heads, last, n)
     "The learnt number of each head for each distance."
     at = torch.arange(n, device=self.final_layer_norm.weight.device)
-    bucket = distance_bucket(at[None] - at[:, None], not self.decoder, self.c.relative_attention_num_buckets, self.c.relative_attention_max_distance)
+    bucket = distance_bucket(at[None] - at[-(last or n):, None], not self.decoder, self.c.relative_attention_num_buckets, self.c.relative_attention_max_distance)
     return self.block[0].layer[0].SelfAttention.relative_attention_bias(bucket).permute(2, 0, 1)[None]
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #ec5d9c00
@@ -226,6 +237,14 @@ def scores(self:T5, x:Tensor,               # (..., d_model)
     return (x*self.config.d_model**-.5) @ self.shared.weight[tokens].T
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #9a93cad8
+def shift_right(labels:Tensor,  # (batch, steps) target tokens; negative where there is none
+                config          # says which token starts a target, and which one pads
+               ) -> Tensor:     # (batch, steps) what the decoder reads
+    "What has been written before each target token: a start, then the targets without their last."
+    start = torch.full_like(labels[:, :1], config.decoder_start_token_id)
+    return torch.cat([start, labels[:, :-1].where(labels[:, :-1] >= 0, config.pad_token_id)], 1)
+
+# %% ../../nbs/50_pretrain/530_t5.ipynb #70e2d43a
 @patch
 def forward(self:T5, input_ids:Tensor,      # (batch, source)
             labels:Tensor,                  # (batch, steps) target tokens; −100 or pad at the end where there is none
@@ -233,17 +252,19 @@ def forward(self:T5, input_ids:Tensor,      # (batch, source)
             whole_word_ids:Tensor=None      # (batch, source)
            ) -> Tensor:                     # (batch, steps, vocab) scores for each target token
     "Scores of each target token given the source and the target tokens before it (teacher forcing)."
-    start = torch.full_like(labels[:, :1], self.config.pad_token_id)
-    shifted = torch.cat([start, labels[:, :-1].clamp(min=0)], 1)
     real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     if real.ndim == 3: real = real.any(1)
     states = self.encode(input_ids, attention_mask, whole_word_ids)
-    return self.scores(self.decode(shifted[:, None], states, hide(real.bool())[:, None, None])[:, 0])
+    return self.scores(self.decode(shift_right(labels, self.config)[:, None], states, hide(real.bool())[:, None, None])[:, 0])
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #e827fd44
 def load_published(model:T5, state:dict # name → tensor, as published T5 checkpoints store them
                   ) -> T5:
-    "Load weights saved by `transformers`' T5; its copies of the shared embedding are dropped."
-    own = {k: v for k, v in state.items() if not k.endswith("embed_tokens.weight") and not (k == "lm_head.weight" and model.config.tie_word_embeddings)}
+    "Load weights saved by `transformers`' T5; copies of the shared embedding, and a distance table that older files carry without use, are dropped."
+    copies = ("embed_tokens.weight", "EncDecAttention.relative_attention_bias.weight") + ("lm_head.weight",)*model.config.tie_word_embeddings
+    own, wanted = {k: v for k, v in state.items() if not k.endswith(copies)}, model.state_dict()
+    wrong = [f"{k} is {tuple(own[k].shape)} and should be {tuple(wanted[k].shape)}" for k in wanted if k in own and own[k].shape != wanted[k].shape]
+    wrong += [f"{k} is missing" for k in wanted if k not in own] + [f"{k} is unknown" for k in own if k not in wanted]
+    if wrong: raise ValueError("these weights do not fit: " + "; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""))
     model.load_state_dict(own)
     return model
