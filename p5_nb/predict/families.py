@@ -8,6 +8,7 @@ __all__ = ['written_stars', 'star_answers', 'rating_measures', 'auc', 'binary_me
 
 # %% ../../nbs/70_predict/720_families.ipynb #8e78ec3d
 import numpy as np
+import torch
 from fastcore.basics import patch
 
 # %% ../../nbs/70_predict/720_families.ipynb #04b05a7f
@@ -17,7 +18,7 @@ from ..measure.ranking import list_ranks, rank_measures
 from ..measure.rating import mae, rmse
 from ..measure.text import text_measures
 from .pipeline import P5
-from ..prompt.mixture import CATALOGUE, Log, items_text
+from ..prompt.mixture import CATALOGUE, Log, collate, items_text, target_losses
 from ..prompt.shelf import parse
 from ..prompt.template import STAR_AND_WHY, Template
 
@@ -146,11 +147,32 @@ def text_measures(self:P5, t:Template, log:Log, rows, gaps)->dict:
 @patch
 def measure_prompts(self:P5, split:Split, part:str="test", # "valid" or "test"
                     numbers:list=None,                      # prompts; None: all that are known
-                    drawn=None                              # (rows, 99) negatives; None: drawn from the split with seed 0
+                    drawn=None,                             # (rows, 99) negatives; None: drawn from the split with seed 0
+                    reviews=None                            # positions in split.order to ask rating, explanation and review prompts about; None: the held-out rows
                    )->dict:                                 # number → measures
     "Every prompt on the held-out rows of a split."
-    log, rows = self.whole_log(split), split.at(part)
+    log, rows, found = self.whole_log(split), split.at(part), {}
     if not len(rows): raise ValueError(f"{split} has no rows to {part}")
     if drawn is None: drawn = negatives(split, part, self.log.candidates - 1)
-    found = {n: self.measure_prompt(n, log, rows, drawn) for n in progress(numbers or list(self.templates), "prompts")}
+    for n in progress(numbers or list(self.templates), "prompts"):
+        bought = self.templates[n].family in ("sequential", "direct") or reviews is None
+        found[n] = self.measure_prompt(n, log, rows, drawn) if bought else self.measure_prompt(n, log, reviews)
     return {n: m for n, m in found.items() if m}
+
+# %% ../../nbs/70_predict/720_families.ipynb #f155829b
+@patch
+@torch.no_grad()
+def valid_loss(self:P5, split:Split, n:int=30, # rows for each prompt
+               reviews=None                    # as for `measure_prompts`
+              )->dict:                         # "valid loss", and the loss of each family
+    "The mean loss of trained prompts on validation rows, for early stopping."
+    log, by_family, rng = self.whole_log(split), {}, np.random.default_rng(0)
+    for t in map(self.templates.get, self.trained):
+        pool = split.at("valid") if reviews is None or t.family in ("sequential", "direct") else reviews
+        rows = rng.permutation(np.intersect1d(pool, log.answerable(t)))[:n]
+        asked = [t.render(log.fields(r, t.fields, rng), self.words, self.names) for r in rows]
+        if not self.one_reading:
+            for e in asked: e.stride = 0
+        if asked: by_family.setdefault(t.family, []).append(target_losses(self.model, collate(asked, len(self.words)))[:, 0].mean().item())
+    each = {f"valid {f}": float(np.mean(l)) for f, l in by_family.items()}
+    return {"valid loss": float(np.mean(list(each.values())))} | each
