@@ -21,20 +21,21 @@ def test_linear_is_what_transformers_does(steps, warmup):
     for _ in range(steps): theirs.append(schedule.get_last_lr()[0]); optimiser.step(); schedule.step()
     assert [linear(i, steps, warmup) for i in range(steps)] == theirs
 
-def test_the_published_recipe_step_by_step():
-    "Weights after an epoch are those of torch's AdamW under transformers' schedule, with the published numbers."
+@pytest.mark.parametrize("scale", [1, 1e-5])
+def test_the_published_recipe_step_by_step(scale):
+    "Weights after six epochs are those of torch's AdamW under transformers' schedule, with the published numbers; small gradients make eps count, a vector of ones decay."
     from transformers import get_linear_schedule_with_warmup
-    ours, theirs = Line().eval(), Line().eval()
-    theirs.load_state_dict(ours.state_dict())
-    ours.drop.p = theirs.drop.p = 0.
+    ours, theirs = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    torch.nn.init.ones_(ours.bias); theirs.load_state_dict(ours.state_dict())
+    def loss(model, x): return scale*(model(x) - x[:, :2]).pow(2).mean()
     Learner(ours, loss, batches, 6, **P5_RECIPE).fit()
     optimiser = torch.optim.AdamW(theirs.parameters(), lr=1e-3, eps=1e-6, weight_decay=.01)
     schedule = get_linear_schedule_with_warmup(optimiser, int(.05*42), 42)
     for x in [x for epoch in range(6) for x in batches(epoch)]:
-        loss(theirs, x)[0].backward()
+        loss(theirs, x).backward()
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.)
         optimiser.step(); schedule.step(); optimiser.zero_grad()
-    assert not torch.equal(ours.w, torch.zeros(2, 3)) and torch.allclose(ours.w, theirs.w, rtol=0, atol=1e-7)
+    assert (ours.bias < .99).all() and all(torch.allclose(a, b, rtol=0, atol=1e-6) for a, b in zip(ours.parameters(), theirs.parameters()))
 
 def test_adafactor_against_transformers():
     "The same steps from the same gradients, where the step size lies under both ceilings."
@@ -141,23 +142,23 @@ def test_without_tensorboard_the_message_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="pip install tensorboard"): Learner(Line(), loss, batches, 1, folder=tmp_path, tensorboard=True)
 
 WATCHED = """
-import torch
+import os, torch
 from p5_nb.learner import Learner
 class Line(torch.nn.Module):
     def __init__(self): super().__init__(); self.w = torch.nn.Parameter(torch.zeros(1))
 def loss(model, x): return (model.w - 3).pow(2).mean(), {"rating": (1., 2)}
-learner = Learner(Line(), loss, lambda epoch: [0, 1], 3, live=LIVE).fit()
-"""
+def run(live=None): Learner(Line(), loss, lambda epoch: [0, 1], 3, live=live).fit()
+""", "run(True)", "run()", "os.environ['P5NB_STATIC'] = '1'; run(True)"
 
-@pytest.mark.parametrize("live, static, pictures", [("True", "", 1), ("True", "1", 0), ("None", "", 0)])
-def test_a_watched_notebook_holds_the_last_curves_once(live, static, pictures, monkeypatch):
+def test_a_watched_notebook_holds_the_last_curves_once(monkeypatch):
+    "And a short run none, unless asked for; and none where pages are made for later readers."
     import nbformat
     from nbclient import NotebookClient
-    monkeypatch.setenv("P5NB_STATIC", static)
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WATCHED.replace("LIVE", live))])
-    NotebookClient(page, timeout=120, kernel_name="python3").execute()
-    shown = [o.data["text/html"] for o in page.cells[0].outputs if o.output_type != "stream"]
-    assert len(shown) == pictures and all('alt="Losses and validation after epoch 3 of 3' in s for s in shown)
+    monkeypatch.delenv("P5NB_STATIC", raising=False)
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in WATCHED])
+    NotebookClient(page, timeout=300, kernel_name="python3").execute()
+    shown = [[o.data["text/html"] for o in c.outputs if o.output_type != "stream"] for c in page.cells]
+    assert [len(s) for s in shown] == [0, 1, 0, 0] and 'alt="Losses and validation after epoch 3 of 3' in shown[1][0]
 
 def test_curves_of_a_finished_run(tmp_path):
     log = [dict(epoch=i, step=i, seconds=1., loss=2./i, best_epoch=min(i, 2)) | {"loss rating": 1./i} | ({"hit@5": .1*i} if i != 2 else {}) for i in (1, 2, 3)]
@@ -172,9 +173,9 @@ import numpy as np
 from p5_nb.index.ids import random_index
 from p5_nb.predict.sequential import PRESETS, Sequential
 from p5_nb.learner import peak_mb
-PRESETS["small"] |= dict(epochs=1, budget=4096)
+PRESETS["small"] |= dict(epochs=1, budget=2048)
 rng = np.random.default_rng(0)
-learner = Sequential(random_index(2000), "small").fit([rng.permutation(2000)[:rng.integers(5, 21)] for _ in range(2000)])
+learner = Sequential(random_index(2000), "small").fit([rng.permutation(2000)[:rng.integers(5, 21)] for _ in range(600)])
 print(learner.memory["total"], peak_mb())
 """
 
