@@ -59,5 +59,5 @@ def test_runtime_requirements_are_what_is_imported():
     nodes = [n for tree in trees for n in ast.walk(tree)]
     used = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
     used = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names) - {"p5_nb", "nbdev", "nbconvert", "ipywidgets"}          # of dev: the site needs a checkout, knobs a notebook
-    through = {"IPython": "ipykernel", "traitlets": "ipykernel", "nbclient": "papermill", "nbformat": "papermill", "jupyter_client": "papermill", "cycler": "matplotlib"}      # packages that come with one that is required
+    through = {"IPython": "ipykernel", "traitlets": "ipykernel", "nbclient": "papermill", "nbformat": "papermill", "jupyter_client": "papermill", "cycler": "matplotlib", "sklearn": "scikit-learn"}      # packages that come with one that is required
     assert {through.get(name, name) for name in used} | {"pyarrow", "ipykernel"} == required  # pyarrow reads Parquet for pandas, ipykernel runs notebooks

@@ -31,7 +31,7 @@ def cosine_loss(
     margin:float=.4, # an unbought item below it is left alone
     weight:float=1. # of the unbought items
 )->Tensor: # scalar
-    "Cosine contrastive loss (Mao et al. 2021, section 3.1)."
+    "Cosine contrastive loss (Mao et al. 2021)."
     return (1 - cosines[:, 0] + weight * F.relu(cosines[:, 1:] - margin).mean(1)).mean()
 
 # %% ../../nbs/30_baselines/330_direct.ipynb #0c74a36a
@@ -191,7 +191,7 @@ class SimpleX(BPRMF):
     def __init__(self,
         gate:float=.5, # share of the user's own row; the rest is her history
         margin:float=.4, # cosine below which an unbought item is left alone
-        weight:float=1., # of the unbought items
+        weight:float=5., # of the unbought items
         n_neg:int=50, # unbought items for each bought one
         **kw # d, epochs, lr, decay, batch_size, longest, seed, as in `BPRMF`
     ):

@@ -47,7 +47,7 @@ class GlobalMean:
 
 # %% ../../nbs/30_baselines/320_rating.ipynb #0e082cb1
 class BiasedMean:
-    "Mean, plus an offset for each user and each item, shrunk towards 0 (Koren 2009, section 2.1)."
+    "Mean, plus an offset for each user and each item, shrunk towards 0 (Koren et al. 2009)."
     def __init__(self,
         l2:float=5., # penalty λ: how many ratings of no surprise everybody is given for a start
         rounds:int=1000 # most rounds of alternation
@@ -114,7 +114,7 @@ class KeepBest:
 
 # %% ../../nbs/30_baselines/320_rating.ipynb #1832779c
 class MF:
-    "Offsets and factors (Koren 2009), trained with AdamW, weights of the best validation epoch."
+    "Offsets and factors (Koren et al. 2009), trained with AdamW, weights of the best validation epoch."
     def __init__(self,
         rank:int=8, # length of a row of factors
         l2:float=.2, # penalty λ, per rating
