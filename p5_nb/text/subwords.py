@@ -84,8 +84,9 @@ def train(cls:Subwords, texts,     # training texts
 # %% ../../nbs/25_text/255_subwords.ipynb #c62556bf
 @patch
 def state(self:Subwords)->dict:
-    "All there is to keep."
-    return dict(runs=self.runs, n_items=self.n_items, extra=self.extra, tokenizer=json.loads(self.tokenizer.to_str()))
+    "All there is to keep; scores to nine decimals, so that what is read again is equal."
+    tokenizer = json.loads(self.tokenizer.to_str(), parse_float=lambda x: round(float(x), 9))
+    return dict(runs=self.runs, n_items=self.n_items, extra=self.extra, tokenizer=tokenizer)
 
 @patch
 def __eq__(self:Subwords, other): return isinstance(other, Subwords) and self.state() == other.state()
@@ -100,7 +101,9 @@ def load(cls:Subwords, path:Path)->Subwords:
     "Read a vocabulary written by `save`."
     data = read_json(path)
     if not isinstance(data, dict) or {"runs", "n_items", "extra", "tokenizer"} - data.keys(): raise ValueError(f"{path}: not a vocabulary of subwords; the fields runs, n_items, extra and tokenizer are wanted")
-    return cls(Tokenizer.from_str(json.dumps(data["tokenizer"])), data["runs"], data["extra"], data["n_items"])
+    try: tokenizer = Tokenizer.from_str(json.dumps(data["tokenizer"]))
+    except Exception as e: raise ValueError(f"{path}: its tokenizer cannot be read ({e})") from None          # the library raises nothing narrower
+    return cls(tokenizer, data["runs"], data["extra"], data["n_items"])
 
 # %% ../../nbs/25_text/255_subwords.ipynb #e59143df
 def _number(data, at):
