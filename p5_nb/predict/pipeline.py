@@ -113,7 +113,9 @@ def star_words(rows)->list: # whole stars, or nothing where there are no ratings
 # %% ../../nbs/70_predict/710_pipeline.ipynb #f646fc3d
 TEXTS = ("text", "summary", "feature", "explanation", "user_name")
 
-def count_words(rows, items, templates:list, trie, most:int)->Words:
+def count_words(rows, items, templates:list, trie, most:int,
+                extra:list=()  # further pieces, e.g. the sentinels of span corruption
+               )->Words:
     "The vocabulary of prompts, digits, training texts and what prompts tell of items, ending with the name tokens of items."
     asked = {n for t in templates for n in t.fields}
     prompts = [re.sub(r"{\w+}", "", t.source) for t in templates] + ["user_0123456789 0 1 2 3 4 5 6 7 8 9 yes no"]
@@ -122,7 +124,7 @@ def count_words(rows, items, templates:list, trie, most:int)->Words:
     texts += [str(t) for c in CATALOGUE if c in asked and c in items for t in items[c].dropna()]
     frequent = Words.count(texts, most=most).words[3:]
     needed = [w for w in Words.count(prompts).words[3:] if w not in set(frequent)]
-    return Words([*frequent, *needed, *name_tokens(trie)], int(trie.children[-1].max()) + 1)
+    return Words([*frequent, *needed, *extra, *name_tokens(trie)], int(trie.children[-1].max()) + 1)
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #49db9829
 @patch(cls_method=True)
@@ -130,7 +132,8 @@ def prepare(cls:P5, data,            # Interactions (all rows teach) or Split (i
             preset:str="small", seed:int=0,
             prompts:str|Path="quick", # a set of prompts, see `load_templates`
             held_out:tuple=(),        # numbers of prompts that are not trained
-            index=None                # ItemIndex; None: names from the company items keep
+            index=None,               # ItemIndex; None: names from the company items keep
+            extra:list=()             # further pieces of the vocabulary, e.g. the sentinels of span corruption
            )->tuple:                  # P5, untrained; Log with all columns
     "Vocabulary, item names, prompts that the log can fill, and a model with fresh weights."
     if preset not in PRESETS: raise ValueError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}")
@@ -140,7 +143,7 @@ def prepare(cls:P5, data,            # Interactions (all rows teach) or Split (i
     index = index or collaborative_index(log.sequences(), inter.n_items, seed=seed)
     templates = [t for t in templates if len(log.answerable(t))]
     if {t.family for t in templates} <= {"sequential", "direct"}: templates = [t for t in load_templates() if t.family == "sequential"]
-    words = count_words(rows, inter.items, templates, build_trie(index), PRESETS[preset]["most_words"])
+    words = count_words(rows, inter.items, templates, build_trie(index), PRESETS[preset]["most_words"], extra)
     known = Log(rows[[c for c in ("user", "item", "rating", "user_name") if c in rows]], **about)
     trained = [t.number for t in templates if t.number not in held_out]
     return cls(preset, words, index, known, inter.users, inter.items, templates, trained, stars, seed), log
