@@ -17,6 +17,7 @@ def stir(model):
     "Fresh weights repeat one token; now they vary, and the end mark comes often or never."
     with torch.no_grad():
         for p in model.decoder.block.parameters(): p *= 2
+        if not model.config.tie_word_embeddings: model.lm_head.weight *= model.config.d_model**-.5       # scores near one, as where the head is tied
         (model.shared if model.config.tie_word_embeddings else model.lm_head).weight[1] *= 3
     return model
 
