@@ -182,7 +182,7 @@ def train(self:P5, log:Log,          # with all columns
     p = PRESETS[self.preset]
     if self.bare: self.learner = self.model.fit(log.sequences(), folder); return self
     if start: self.start_items(log)
-    self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"])
+    self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"], p.get("per_answer", True))
     self.one_reading, self.jitter = self.mixture.one_reading, self.mixture.jitter
     self.learner = Learner(self.model, self.mixture.loss, self.mixture.batches, **dict(epochs=p["epochs"], lr=p["lr"], seed=self.seed, folder=folder) | learner).fit()
     return self

@@ -149,8 +149,10 @@ class Mixture:
     def __init__(self, log:Log, templates:list, words:Words, names:np.ndarray, # (items, levels) spelling of items
                  draws:dict,          # family → uses of each row per epoch by plain prompts
                  readings:int=1,      # passes over all users per epoch, for each family with one-reading prompts
-                 seed:int=0, batch_size:int=64):
-        self.log, self.words, self.names, self.seed, self.batch_size = log, words, names, seed, batch_size
+                 seed:int=0, batch_size:int=64,
+                 per_answer:bool=True # every answer counts the same; False: every piece of an answer does
+                ):
+        self.log, self.words, self.names, self.seed, self.batch_size, self.per_answer = log, words, names, seed, batch_size, per_answer
         self.draws, self.readings = draws, readings
         cut = [(u, *w) for u in range(log.n_users) for w in windows([np.arange(log.start[u], log.start[u + 1])], log.max_items)]
         self.windows = [(u, slice(rows[0], rows[-1] + 1), first if first > 1 else 0) for u, rows, first in cut]
@@ -258,9 +260,13 @@ def target_losses(model:ItemT5, batch:Batch
 @patch
 def loss(self:Mixture, model:ItemT5, examples:list)->tuple: # scalar; family → (sum, number of answers)
     "The mean loss of a batch, and its parts by family for the log."
-    losses, parts = target_losses(model, collate(examples, len(self.words))), {}
+    batch = collate(examples, len(self.words))
+    losses, parts = target_losses(model, batch), {}
     for example, row in zip(examples, losses.detach()):
         total, count = parts.get(example.family, (0., 0))
         there = row[~row.isnan()]
         parts[example.family] = total + there.sum().item(), count + len(there)
-    return losses[~losses.isnan()].mean(), parts
+    there = ~losses.isnan()
+    if self.per_answer: return losses[there].mean(), parts
+    size = (batch.labels >= 0).sum(-1)[there]
+    return (losses[there]*size).sum()/size.sum(), parts

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 # %% ../../nbs/60_prompt/620_recipe.ipynb #f92cd9ed
 import numpy as np
-import torch
 from fastcore.basics import patch
-from .mixture import Log, Mixture, collate, items_text, target_losses
+from .mixture import Log, Mixture, items_text
 from .template import Example, Template
 from ..text.words import Words
 
@@ -81,7 +80,7 @@ class Published(Mixture):
                  seed:int=0, batch_size:int=32):
         if recipe.knows_future and everything is None: raise ValueError("this recipe draws wrong items outside the whole history: give `everything`, one array of items per user")
         self.log, self.reviews, self.words, self.names, self.recipe, self.seed, self.batch_size = log, reviews, words, names, recipe, seed, batch_size
-        self.jitter = recipe.jitter
+        self.jitter, self.per_answer = recipe.jitter, recipe.per_answer
         self.had = everything if recipe.knows_future else log.sequences()
         self.family = {}
         for t in templates: self.family.setdefault(t.family, []).append(t)
@@ -163,12 +162,3 @@ def where(self:Published, family:str, first:int, m:int, rng)->tuple: # row of th
 def examples(self:Published, rng)->list: # of Example
     "One epoch of all families."
     return [e for f in self.family for e in (self.about_users(f, rng) if f in DRAWS else self.about_reviews(f, rng))]
-
-@patch
-def loss(self:Published, model, examples:list)->tuple: # scalar; family → (sum, number of answers)
-    "The loss of a batch by the recipe's rule, and its parts by family."
-    if self.recipe.per_answer: return Mixture.loss(self, model, examples)
-    batch = collate(examples, len(self.words))
-    losses, size, parts = target_losses(model, batch)[:, 0], (batch.labels[:, 0] >= 0).sum(-1), {}
-    for e, l in zip(examples, losses.detach().tolist()): parts[e.family] = parts.get(e.family, (0., 0))[0] + l, parts.get(e.family, (0., 0))[1] + 1
-    return (losses*size).sum()/size.sum(), parts
