@@ -115,7 +115,10 @@ def answer_measures(self:P5, t:Template, log:Log, rows, drawn, rng)->dict:
         return binary_measures([g["answer"] == "yes" for g in gaps], self.first_word(t.number, gaps, ["▁yes", "▁no"]).softmax(-1)[:, 0].numpy())
     if t.target == "{next}":
         before = [log.item[log.start[log.user[r]]:r] for r in rows]
-        return rank_measures(list_ranks(self.lists(t.number, gaps, 10, before)[0], log.item[rows]), ks=(5, 10))
+        whole = rank_measures(list_ranks(self.lists(t.number, gaps, 10, before)[0], log.item[rows]), ks=(5, 10))
+        if drawn is None: return whole
+        score = self.spell(t.number, gaps, np.column_stack([log.item[rows], drawn]))
+        return whole | {f"among drawn {m}": v for m, v in rank_measures(place_of_first(score), ks=(1, 5, 10)).items()}
     return self.text_measures(t, log, rows, gaps)
 
 # %% ../../nbs/70_predict/720_families.ipynb #5b6056f7

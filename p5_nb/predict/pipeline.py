@@ -51,7 +51,7 @@ PRESETS = {
                   draws=dict(rating=.05, sequential=.1, explanation=.1, review=.1, direct=.1)),
     "small": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.05, epochs=3, lr=3e-3, batch_size=64, most_words=8000, readings=6,
                   draws=dict(rating=.1, sequential=.3, explanation=.8, review=.3, direct=.3)),
-    "paper": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.15, epochs=14, lr=3e-3, batch_size=64, most_words=8000, readings=2,
+    "paper": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.1, epochs=14, lr=6e-3, batch_size=64, most_words=8000, readings=2, per_answer=False,
                   draws=dict(rating=.5, sequential=.5, explanation=2, review=.5, direct=.5)),
     "full": dict(d_model=128, d_kv=32, d_ff=512, num_layers=3, num_decoder_layers=2, dropout=0.1, epochs=20, lr=2e-3, batch_size=64, most_words=16000, readings=8,
                  draws=dict(rating=1, sequential=1, explanation=1, review=.5, direct=.5))}
