@@ -173,7 +173,7 @@ def test_titles_that_say_nothing(titles):
 def test_messages(whole, tmp_path):
     for ask, message in ((lambda: whole.recommend("nobody"), "user 'nobody' is not in the log"), (lambda: whole.rate("u0", "nothing"), "item 'nothing' is not in the log"),
                          (lambda: whole.summarize(" "), "empty"), (lambda: whole.choose("u0", []), "no items"), (lambda: whole.lists("7-1", [{}], 3), "prompt 7-1"),
-                         (lambda: P5.fit(inter(), "huge"), "smoke, small, full")):
+                         (lambda: P5.fit(inter(), "huge"), "smoke, small, paper, full")):
         with pytest.raises(ValueError, match=message): ask()
     with pytest.raises(FileNotFoundError, match="no P5 here"): P5.load(tmp_path)
     with pytest.raises(TypeError, match="Interactions"): P5.fit("market")

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MAX_ITEMS', 'TEXTS', 'NEUTRAL', 'expected_star', 'P5', 'title_vectors', 'known_rows', 'star_words',
-           'count_words', 'find']
+           'count_words', 'same_log', 'find']
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #164eff4a
-import re
+import hashlib, re
 from pathlib import Path
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #a4a8147a
@@ -71,7 +71,7 @@ class P5:
         self.item_labels, self.whole_words = pd.Index(items["item"]), True      # False: questions are read without whole-word ids, as in the published decoding
         self.one_reading, self.jitter = True, False                                  # as trained: may no item of a history look at later ones? are stars written with noise?
         self.trie, self.names = build_trie(index), spellings(build_trie(index), words)
-        self.bare = self.families == ["sequential"]
+        self.bare = set(templates) == {t for t in load_templates() if t.family == "sequential"}      # nothing but purchases: the fast trainer
         if self.bare: self.model = Sequential(index, preset, seed); return
         config = T5Config(len(words), p["d_model"], p["d_kv"], p["d_ff"], p["num_layers"], p["num_decoder_layers"], p["d_model"]//p["d_kv"],
                           dropout_rate=p["dropout"], whole_words=128 if log.candidates <= 20 else 512)
@@ -144,7 +144,8 @@ def prepare(cls:P5, data,            # Interactions (all rows teach) or Split (i
     log, stars = Log(rows, **about), star_words(rows)
     index = index or collaborative_index(log.sequences(), inter.n_items, seed=seed)
     templates = [t for t in templates if len(log.answerable(t))]
-    if {t.family for t in templates} <= {"sequential", "direct"}: templates = [t for t in load_templates() if t.family == "sequential"]
+    if prompts == "quick" and {t.family for t in templates} <= {"sequential", "direct"}: templates = [t for t in load_templates() if t.family == "sequential"]
+    if not templates: raise ValueError(f"{inter.name}: none of the prompts {prompts!r} can be filled from the columns {', '.join(rows)}")
     words = count_words(rows, inter.items, templates, build_trie(index), PRESETS[preset]["most_words"], extra)
     known = Log(rows[[c for c in ("user", "item", "rating", "user_name") if c in rows]], **about)
     trained = [t.number for t in templates if t.number not in held_out]
@@ -163,6 +164,14 @@ def fit(cls:P5, data,                # Interactions (all rows teach) or Split (i
     return self
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #acb1122f
+def same_log(log:Log, folder:Path):
+    "Leave the log's fingerprint in a folder, or refuse a folder that holds the fingerprint of another log."
+    rows = pd.util.hash_pandas_object(pd.DataFrame({c: pd.Series(v).astype(str) for c, v in log.columns.items()}), index=False)
+    mark, path = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest(), Path(folder)/"log.json"
+    if path.exists() and read_json(path)["sha256"] != mark: raise ValueError(f"{folder}: a training on another log began here; use another folder, or remove this one")
+    write_json(path, {"sha256": mark, "rows": len(log)})
+
+# %% ../../nbs/70_predict/710_pipeline.ipynb #5138bb15
 @patch
 def start_items(self:P5, log:Log):
     "Give items vectors from the company they keep and the words of their titles."
@@ -180,6 +189,7 @@ def train(self:P5, log:Log,          # with all columns
           **learner)->P5:            # epochs, lr, valid, … for `Learner`
     "Learn the prompts."
     p = PRESETS[self.preset]
+    if folder: same_log(log, folder)
     if self.bare: self.learner = self.model.fit(log.sequences(), folder); return self
     if start: self.start_items(log)
     self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"], p.get("per_answer", True))
@@ -334,6 +344,7 @@ def listed(self:P5, items, scores)->pd.DataFrame:
 def recommend(self:P5, user, k:int=10, filter_seen:bool=True)->pd.DataFrame: # item, title, score (the model's probability)
     "What the user may buy next, best first."
     uid = find(user, self.users, "user")
+    if not len(self.log.item[self.log.of(uid)]): raise ValueError(f"user {user!r} has no purchase in the training part, so there is nothing to go on; show what is popular")
     items, scores = self.next_items([uid], [self.log.item[self.log.of(uid)]], k, filter_seen)
     return self.listed(items[0], scores[0])
 
