@@ -140,6 +140,7 @@ def prepare(cls:P5, data,            # Interactions (all rows teach) or Split (i
     "Vocabulary, item names, prompts that the log can fill, and a model with fresh weights."
     if preset not in PRESETS: raise ValueError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}")
     (rows, inter), templates = known_rows(data), load_templates(prompts)
+    if isinstance(held_out, str) or set(held_out) - {t.number for t in templates}: raise ValueError(f"held_out is {held_out!r}: give a list of numbers of the set {prompts!r}, which has {', '.join(t.number for t in templates)}")
     about = dict(n_users=inter.n_users, n_items=inter.n_items, max_items=MAX_ITEMS, items=inter.items, candidates=20 if prompts == "quick" else min(100, inter.n_items//2))
     log, stars = Log(rows, **about), star_words(rows)
     index = index or collaborative_index(log.sequences(), inter.n_items, seed=seed)
@@ -149,6 +150,7 @@ def prepare(cls:P5, data,            # Interactions (all rows teach) or Split (i
     words = count_words(rows, inter.items, templates, build_trie(index), PRESETS[preset]["most_words"], extra)
     known = Log(rows[[c for c in ("user", "item", "rating", "user_name") if c in rows]], **about)
     trained = [t.number for t in templates if t.number not in held_out]
+    if not trained: raise ValueError("every prompt is held out: nothing is left to be trained")
     return cls(preset, words, index, known, inter.users, inter.items, templates, trained, stars, seed), log
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #be6299c2
@@ -299,6 +301,7 @@ def spell(self:P5, number:str, gaps:list,
 # %% ../../nbs/70_predict/710_pipeline.ipynb #80a1320c
 def find(label, labels:pd.Index, what:str)->int:
     "The number of a label."
+    if isinstance(label, (list, tuple, np.ndarray)): raise TypeError(f"one {what} is wanted, not {len(label)}; ask for them one by one")
     if label in labels: return int(labels.get_loc(label))
     raise ValueError(f"{what} {label!r} is not in the log; it knows {len(labels):,} {what}s, for example {', '.join(map(repr, labels[:3]))}")
 
@@ -325,7 +328,7 @@ def pick(self:P5, family:str, target:str,  # of the prompt
          unloved:tuple=()                  # gaps of which the fewer the better
         )->str:                            # number of a prompt
     "The prompt to ask, refused when none was trained."
-    if family not in self.families: raise ValueError(f"this P5 answers {', '.join(self.families)}; the log it learnt from has no columns for {family}")
+    if family not in self.families: raise ValueError(f"this P5 answers {', '.join(self.families)}; the log it learnt from has no columns for {family}, or its prompts do not ask for it")
     found = [t for t in map(self.templates.get, self.trained) if t.family == family and t.target == target and set(wanted) <= set(t.fields) and not set(barred) & set(t.fields)]
     if not found: raise ValueError(f"no trained prompt of family {family} answers {target}" + (f" about {', '.join(wanted)}" if wanted else ""))
     return min(found, key=lambda t: len(set(unloved) & set(t.fields))).number
@@ -344,6 +347,7 @@ def listed(self:P5, items, scores)->pd.DataFrame:
 def recommend(self:P5, user, k:int=10, filter_seen:bool=True)->pd.DataFrame: # item, title, score (the model's probability)
     "What the user may buy next, best first."
     uid = find(user, self.users, "user")
+    if k < 1: raise ValueError(f"k is {k}: a list has at least one item")
     if not len(self.log.item[self.log.of(uid)]): raise ValueError(f"user {user!r} has no purchase in the training part, so there is nothing to go on; show what is popular")
     items, scores = self.next_items([uid], [self.log.item[self.log.of(uid)]], k, filter_seen)
     return self.listed(items[0], scores[0])
@@ -371,6 +375,7 @@ def rate(self:P5, user, item)->float:
 def explain(self:P5, user, item, feature:str=None # a word the sentence should speak of
            )->str:
     "A sentence on what the user may like or dislike about the item."
+    if feature and 2 in self.words.encode(feature): raise ValueError(f"feature {feature!r} is no word that this model has read; take one of the reviews' own")
     number = self.pick("explanation", "{explanation}", ("feature",) if feature else (), ("headline",), ("star", "rated") if feature else ("star", "rated", "feature"))
     gaps = {**self.about(user), **self.of_item(item), "feature": feature}
     if "star" in self.templates[number].fields: gaps["star"] = f"{self.rate(user, item):.0f}"        # a prompt that tells the star is told the model's own
@@ -395,7 +400,7 @@ def chooser(self:P5)->str: # number of a prompt
 def choose(self:P5, user, items:list)->pd.DataFrame: # item, title, score
     "Which of some items suits the user best, best first."
     number = self.chooser()
-    if not len(items): raise ValueError("no items to choose from: give a list of labels")
+    if isinstance(items, str) or not len(items): raise ValueError("no items to choose from: give a list of labels")
     numbers = np.array([find(i, self.item_labels, "item") for i in items])
     score = self.spell(number, [{**self.about(user), "candidates": items_text(numbers)}], numbers[None])[0]
     order = np.argsort(-score, kind="stable")
@@ -505,8 +510,9 @@ def measure(self:P5, split:Split, part:str="test" # "valid" or "test"
     log = self.whole_log(split)
     rows, out = split.at(part), {}
     if not len(rows): raise ValueError(f"{split} has no rows to {part}")
-    items, _ = self.next_items(split.users(part), split.history(part), 10)
-    out["sequential"] = rank_measures(list_ranks(items, split.target(part)), ks=(5, 10))
+    if "sequential" in self.families:
+        items, _ = self.next_items(split.users(part), split.history(part), 10)
+        out["sequential"] = rank_measures(list_ranks(items, split.target(part)), ks=(5, 10))
     for family in ("rating", "explanation", "review"):
         if family in self.families and len(self.asked(log, rows, family)[0]): out[family] = getattr(self, f"measure_{family}")(log, rows)
     if "direct" in self.families: out["direct"] = self.measure_direct(log, rows, negatives(split, part, 19))

@@ -7,6 +7,7 @@ __all__ = ['SOURCE_FIELDS', 'TARGET_FIELDS', 'PERSONAL', 'GIVES_AWAY', 'FAMILIES
            'Example', 'name_tokens', 'spellings', 'read_template', 'by_number', 'load_templates']
 
 # %% ../../nbs/60_prompt/600_template.ipynb #ca39d320
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +50,7 @@ class Template:
 
     def __post_init__(self):
         where = f"prompt {self.number}"
+        if not re.fullmatch(r"[1-5Z]-\w+", self.number): raise ValueError(f"{where}: a number is the family's, a dash, and the prompt's, for example 2-3")
         if self.family not in (*FAMILIES, "transfer"): raise ValueError(f"{where}: family is {self.family!r}, not one of {', '.join(FAMILIES)}, transfer")
         for text, known in ((self.source, SOURCE_FIELDS), (self.target, TARGET_FIELDS)):
             for name in gaps_of(text):
