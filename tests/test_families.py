@@ -1,10 +1,9 @@
 "What the notebooks do not test about the paper's prompts: logs without titles or names, prompts held back, models read again, measures against loops."
 import numpy as np, pandas as pd, pytest
 from hypothesis import given, strategies as st
-from sklearn.metrics import roc_auc_score
 from p5_nb.data.schema import Interactions, leave_one_out, negatives
 from p5_nb.predict import pipeline
-from p5_nb.predict.families import auc, place_of_first, questions, written_stars
+from p5_nb.predict.families import place_of_first, questions, written_stars
 from p5_nb.predict.pipeline import P5
 from p5_nb.prompt.mixture import Log
 from p5_nb.prompt.recipe import PUBLISHED, Published
@@ -88,12 +87,6 @@ def test_one_of_many_equals_a_loop(p5, split):
 def test_questions_tell_no_answers(p5, split):
     log, row = p5.whole_log(split), split.at("test")[0]
     for n in ("2-3", "5-5"): assert f"item_{log.item[row]}" not in " ".join(v for k, v in questions(p5.templates[n], log, [row])[0].items() if k != "next")
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=60))
-def test_auc_equals_scikit_learn(pairs):
-    true, score = [t for t, _ in pairs], [s/10 for _, s in pairs]
-    if len(set(true)) == 2: assert auc(true, score) == pytest.approx(roc_auc_score(true, score))
-    else: assert np.isnan(auc(true, score))
 
 @given(st.text(max_size=4))
 def test_only_stars_are_read_as_stars(text):

@@ -14,7 +14,6 @@ from torch import nn, Tensor
 
 # %% ../../nbs/30_baselines/330_direct.ipynb #54eb9df9
 from .neighbours import flat
-from .rating import KeepBest
 from ..learner import Learner
 from ..measure.ranking import rank_measures, target_ranks
 
@@ -150,11 +149,11 @@ def fit(self:BPRMF,
     unbought, (items, users) = Unbought(sequences, n_items), flat(sequences, n_items)
     self.n_users, self.n_items = len(sequences), n_items
     torch.manual_seed(self.seed)
-    self.net, past, best = self.network(), self.histories(sequences), valid and KeepBest(lambda net: -self.ndcg(*valid))
+    self.net, past = self.network(), self.histories(sequences)
+    watch = dict(valid=lambda net: {"ndcg@10": self.ndcg(*valid)}, better="ndcg@10") if valid else {}
     self.log = Learner(self.net, self.loss, lambda epoch: self.batches(items, users, past, unbought, epoch), self.epochs, self.lr, self.seed,
-                       weight_decay=self.decay, valid=best, valid_every=1).fit().log
-    self.curve = [-v for v in best.values] if best else []
-    if best: best.restore(self.net)
+                       weight_decay=self.decay, **watch).fit().log
+    self.curve = [e["ndcg@10"] for e in self.log if "ndcg@10" in e]
     met = torch.from_numpy(np.unique(users))
     with torch.no_grad(): self.net.user.weight[[k for k in range(self.n_users + 1) if k not in set(met.tolist())]] = self.net.user.weight[met].mean(0)
     return self

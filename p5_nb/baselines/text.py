@@ -21,7 +21,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #6387943f
-from .rating import KeepBest
 from ..learner import Learner
 from ..text.words import Words
 
@@ -189,9 +188,8 @@ def fit(self:NRT,
     torch.manual_seed(self.seed)
     self.net = _Writer(n_users, n_items, len(self.words), self.d, self.hidden)
     held = valid and self.batches(self.rows(*valid), 0)
-    best = valid and KeepBest(torch.no_grad()(lambda net: np.mean([self.loss(net, b)[1]["words"][0] for b in held])))
-    self.log = Learner(self.net, self.loss, lambda epoch: self.batches(rows, epoch), self.epochs, self.lr, self.seed, valid=best, valid_every=1).fit().log
-    if best: best.restore(self.net)
+    watch = dict(valid=torch.no_grad()(lambda net: {"valid loss": float(np.mean([self.loss(net, b)[1]["words"][0] for b in held]))}), better="valid loss") if valid else {}
+    self.log = Learner(self.net, self.loss, lambda epoch: self.batches(rows, epoch), self.epochs, self.lr, self.seed, **watch).fit().log
     for table, seen in ((self.net.user, rows[0]), (self.net.item, rows[1])): _strangers(table, seen)
     return self
 

@@ -30,6 +30,7 @@ from ..learner import Learner
 # %% ../../nbs/70_predict/710_pipeline.ipynb #55bac023
 from ..measure.ranking import list_ranks, rank_measures
 from ..measure.rating import mae, rmse
+from ..pretrain.generate import Pen
 from ..pretrain.packed import ItemT5, pad
 from ..pretrain.t5 import T5Config
 from .beam import beam_search
@@ -226,12 +227,12 @@ def write(self:P5, number:str, gaps:list, most:int=30 # pieces
     "Greedy answers in words."
     out = [""]*len(gaps)
     for rows, states, bias in self.read(number, gaps):
-        ids, n_text = torch.zeros(len(rows), 1, 1, dtype=torch.long), len(self.words) - len(name_tokens(self.trie))
+        ids, n_text, pen = torch.zeros(len(rows), 1, dtype=torch.long), len(self.words) - len(name_tokens(self.trie)), Pen(self.model, states, bias)
         for _ in range(most):
-            following = self.model.scores(self.model.decode(ids, states, bias)[:, :, -1:], slice(0, n_text)).argmax(-1)
+            following = self.model.scores(pen.step(ids[:, -1:]), slice(0, n_text)).argmax(-1)
             ids = torch.cat([ids, following], -1)
             if (ids == 1).any(-1).all(): break
-        for r, answer in zip(rows, ids[:, 0, 1:].tolist()): out[r] = self.words.decode(answer)
+        for r, answer in zip(rows, ids[:, 1:].tolist()): out[r] = self.words.decode(answer)
     return out
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #dac3d9ee
