@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from scipy.sparse.linalg import svds
 from safetensors.torch import load_file, save_file
 from fastcore.basics import patch
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #19485544
 from ..core import atomic_path, progress, read_json, seed_everything, write_json
 from ..data.schema import Interactions, Split, negatives
-from ..index.collaborative import co_purchase, collaborative_index, item_vectors
+from ..index.collaborative import co_purchase, collaborative_index, item_vectors, leading_vectors
 from ..index.ids import load_index, save_index
 from ..index.trie import build_trie
 from ..learner import Learner
@@ -31,6 +30,7 @@ from ..learner import Learner
 from ..measure.ranking import list_ranks, rank_measures
 from ..measure.rating import mae, rmse
 from ..pretrain.generate import Pen
+from ..pretrain.language import word_vectors
 from ..pretrain.packed import ItemT5, pad
 from ..pretrain.t5 import T5Config
 from .beam import beam_search
@@ -52,7 +52,7 @@ PRESETS = {
                   draws=dict(rating=.05, sequential=.1, explanation=.1, review=.1, direct=.1)),
     "small": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.05, epochs=3, lr=3e-3, batch_size=64, most_words=8000, readings=6,
                   draws=dict(rating=.1, sequential=.3, explanation=.8, review=.3, direct=.3)),
-    "paper": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.1, epochs=14, lr=6e-3, batch_size=64, most_words=8000, readings=2, per_answer=False,
+    "paper": dict(d_model=64, d_kv=16, d_ff=256, num_layers=2, num_decoder_layers=1, dropout=0.1, epochs=14, lr=6e-3, batch_size=64, most_words=8000, readings=2, per_answer=False, start=("items", "words"),
                   draws=dict(rating=.5, sequential=.5, explanation=2, review=.5, direct=.5)),
     "full": dict(d_model=128, d_kv=32, d_ff=512, num_layers=3, num_decoder_layers=2, dropout=0.1, epochs=20, lr=2e-3, batch_size=64, most_words=16000, readings=8,
                  draws=dict(rating=1, sequential=1, explanation=1, review=.5, direct=.5))}
@@ -93,9 +93,7 @@ def title_vectors(titles, # one text per item
     row = np.repeat(np.arange(len(tokens)), [len(mine) for mine in tokens])
     x = sp.csr_matrix((np.log(len(tokens)/np.bincount(number))[number], (row, number)), (len(tokens), len(words)))
     if min(x.shape) < 2 or not x.count_nonzero(): return np.zeros((len(tokens), 0))       # titles that tell no items apart
-    u, s, _ = svds(x, k=min(dims, min(x.shape) - 1), v0=np.random.default_rng(seed).standard_normal(min(x.shape)))
-    length = np.linalg.norm(u*s, axis=1, keepdims=True)
-    return np.divide(u*s, length, out=np.zeros_like(u), where=length > 1e-9)
+    return leading_vectors(x, dims, seed)
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #48a7235a
 def known_rows(data # Interactions, or a Split whose training part shall teach
@@ -185,16 +183,26 @@ def start_items(self:P5, log:Log):
     with torch.no_grad(): self.model.encoder.whole_word_embeddings.weight.mul_(0.1)      # place in the sentence must not drown the word
 
 @patch
+@torch.no_grad()
+def start_words(self:P5, log:Log):
+    "Give words vectors from the company they keep in the log's texts."
+    texts = [np.array([i for i in self.words.encode(t) if i > 2], dtype=int) for c in ("text", "summary") if c in log.columns for t in log.columns[c] if isinstance(t, str)]
+    if not any(map(len, texts)): return
+    vectors = word_vectors(co_purchase(texts, len(self.words), decay=1, reach=5), PRESETS[self.preset]["d_model"], self.seed)
+    known = vectors.any(1)
+    self.model.shared.weight[known, :vectors.shape[1]] = torch.from_numpy(vectors[known]*vectors.shape[1]**.5).float()      # at the scale of fresh weights
+
+@patch
 def train(self:P5, log:Log,          # with all columns
           folder:Path=None,
           mixture=None,              # batches(epoch), loss(model, batch); None: a Mixture of the trained prompts
-          start:bool=True,           # give items their starting vectors
+          start:tuple=None,          # which of "items" and "words" begin where their company is; None: as the preset says
           **learner)->P5:            # epochs, lr, valid, … for `Learner`
     "Learn the prompts."
     p = PRESETS[self.preset]
     if folder: same_log(log, folder)
     if self.bare: self.learner = self.model.fit(log.sequences(), folder); return self
-    if start: self.start_items(log)
+    for what in p.get("start", ("items",)) if start is None else start: {"items": self.start_items, "words": self.start_words}[what](log)
     self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"], p.get("per_answer", True))
     self.one_reading, self.jitter = self.mixture.one_reading, self.mixture.jitter
     self.learner = Learner(self.model, self.mixture.loss, self.mixture.batches, **dict(epochs=p["epochs"], lr=p["lr"], seed=self.seed, folder=folder) | learner).fit()
