@@ -1,8 +1,11 @@
 "Beam search over random tries: every output is an allowed item, none twice, best first, and equal to scoring everything."
-import numpy as np, torch
+import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
+from transformers import T5ForConditionalGeneration
 from p5_nb.index.ids import ItemIndex
-from p5_nb.index.trie import build_trie, name_words, walk
+from p5_nb.index.trie import build_trie, name_words, only, walk
+from p5_nb.pretrain.backbone import save_t5
+from p5_nb.pretrain.generate import SlowPen
 from p5_nb.predict.beam import beam_search, score_items
 from p5_nb.pretrain.packed import ItemT5
 from p5_nb.pretrain.t5 import T5, T5Config
@@ -45,6 +48,48 @@ def test_narrow_beam_gives_only_items(index, seed, k):
         real = [i for i in row if i >= 0]
         assert real and len(set(real)) == len(real) and all(0 <= i < len(index) for i in real)
         assert (s[1:] <= s[:-1]).all()
+
+@settings(max_examples=60, deadline=None)
+@given(indexes(), st.integers(0, 99), st.integers(1, 8), st.data())
+def test_as_many_come_back_as_are_allowed(index, seed, k, data):
+    model, offsets = model_for(index, seed)
+    n, rng = len(index), np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    allowed = torch.from_numpy(rng.random(n) < data.draw(st.sampled_from([.2, .6, 1.])))
+    allowed[rng.integers(n)] = True
+    forbidden = torch.from_numpy(rng.integers(-1, n, (4, data.draw(st.integers(1, 2*n)))))       # repeats and −1 among them
+    items, _ = beam_search(model, model.encode(torch.randint(2, model.config.vocab_size, (4, 3))), torch.zeros(1, 1, 1, 1), only(build_trie(index), allowed), offsets, k, forbidden)
+    for row, gone in zip(items.tolist(), forbidden.tolist()):
+        real, left = [i for i in row if i >= 0], set(allowed.nonzero()[:, 0].tolist()) - set(gone)
+        assert set(real) <= left and len(real) == len(set(real)) == min(k, len(left))
+
+@pytest.mark.parametrize("seed", range(3))
+def test_same_lists_as_generate(seed, tmp_path):
+    rng, sizes = np.random.default_rng(seed), (7, 6, 5)
+    index = ItemIndex(np.stack(np.unravel_index(rng.choice(210, 90, replace=False), sizes), 1), sizes, "drawn")
+    trie, (model, offsets) = build_trie(index), model_for(index, seed)
+    with torch.no_grad(): model.shared.weight.mul_(2)                                            # far from uniform
+    save_t5(model, tmp_path)
+    theirs = T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    sources, allowed, k = torch.randint(2, model.config.vocab_size, (6, 9)), torch.from_numpy(rng.random(90) < .7), 12
+    sources[:3, 5:], names = 0, [tuple(c) for c in index.codes + np.array(offsets)]
+    def may_follow(user, ids):                                                                   # by looking through all names, not through our trie
+        begun = tuple(ids[1:].tolist())
+        return sorted({name[len(begun)] for name, ok in zip(names, allowed) if ok and name[:len(begun)] == begun})
+    with torch.no_grad():
+        out = theirs.generate(sources, attention_mask=(sources > 0).long(), max_new_tokens=3, num_beams=k, num_return_sequences=k, length_penalty=0., prefix_allowed_tokens_fn=may_follow, output_scores=True, return_dict_in_generate=True)
+        look = torch.zeros(6, 1, 1, 9).masked_fill(~(sources > 0)[:, None, None], -1e9)
+        items, score = beam_search(model, model.encode(sources, sources > 0), look, only(trie, allowed), offsets, k)
+    assert [[names[i] for i in row] for row in items] == [[tuple(r) for r in user.tolist()] for user in out.sequences[:, 1:4].view(6, k, 3)]
+    assert torch.allclose(score.flatten(), out.sequences_scores, atol=1e-5)
+
+def test_cached_and_slow_pen_write_the_same():
+    index = ItemIndex(np.stack(np.unravel_index(np.arange(60), (3, 4, 5)), 1), (3, 4, 5), "all")
+    model, offsets = model_for(index, 1)
+    states, look = model.encode(torch.randint(2, model.config.vocab_size, (5, 4))), torch.zeros(1, 1, 1, 1)
+    quick = beam_search(model, states, look, build_trie(index), offsets, 8)
+    model.pen = lambda states, bias: SlowPen(model, states, bias)
+    slow = beam_search(model, states, look, build_trie(index), offsets, 8)
+    assert torch.equal(quick[0], slow[0]) and torch.allclose(quick[1], slow[1], atol=1e-5)
 
 @settings(max_examples=60, deadline=None)
 @given(indexes())
