@@ -23,7 +23,7 @@ from ..core import atomic_path, progress, read_json, seed_everything, write_json
 from ..data.schema import Interactions, Split, negatives
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors, leading_vectors
 from ..index.ids import load_index, save_index
-from ..index.trie import build_trie
+from ..index.trie import build_trie, only
 from ..learner import Learner
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #55bac023
@@ -279,7 +279,8 @@ def answer_log_probs(self:P5, number:str, gaps:list, answers:list # texts
 @patch
 @torch.no_grad()
 def lists(self:P5, number:str, gaps:list, k:int,
-          seen:list=None # per question, items to leave out
+          seen:list=None, # per question, items to leave out
+          trie=None      # of the items to choose from; None: of all
          )->tuple:       # items (questions, k), −1 where there are fewer; log-probabilities
     "The k most probable items of each question."
     first = len(self.words) - len(name_tokens(self.trie))
@@ -287,7 +288,7 @@ def lists(self:P5, number:str, gaps:list, k:int,
     items, scores = np.full((len(gaps), k), -1), np.full((len(gaps), k), -np.inf)
     for rows, states, bias in self.read(number, gaps):
         forbidden = pad([seen[r] for r in rows]) if seen is not None else None
-        found, score = beam_search(self.model, states, bias, self.trie, offsets, max(k, 40), forbidden, self.model.level_log_probs)
+        found, score = beam_search(self.model, states, bias, trie or self.trie, offsets, max(k, 40), forbidden, self.model.level_log_probs)
         found[score == -torch.inf] = -1
         items[rows, :found.shape[1]], scores[rows, :found.shape[1]] = found[:, :k], score[:, :k]
     return items, scores
@@ -353,22 +354,37 @@ def listed(self:P5, items, scores)->pd.DataFrame:
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #ae97797f
 @patch
-def recommend(self:P5, user, k:int=10, filter_seen:bool=True)->pd.DataFrame: # item, title, score (the model's probability)
+def recommend(self:P5, user=None, k:int=10, filter_seen:bool=True,
+              basket:list=None,   # instead of a user: labels of purchases, oldest first, of somebody whom the log does not know
+              among:list=None     # labels of the items to choose from, e.g. those in stock; None: all
+             )->pd.DataFrame:     # item, title, score (the model's probability)
     "What the user may buy next, best first."
-    uid = find(user, self.users, "user")
+    if (user is None) == (basket is None): raise ValueError("say for whom: a user of the log, or the basket of somebody else")
     if k < 1: raise ValueError(f"k is {k}: a list has at least one item")
-    if not len(self.log.item[self.log.of(uid)]): raise ValueError(f"user {user!r} has no purchase in the training part, so there is nothing to go on; show what is popular")
-    items, scores = self.next_items([uid], [self.log.item[self.log.of(uid)]], k, filter_seen)
+    if isinstance(basket, str): raise TypeError(f"basket is {basket!r}: give a list of labels")
+    users = None if user is None else [find(user, self.users, "user")]
+    history = self.log.item[self.log.of(users[0])] if users else np.array([find(i, self.item_labels, "item") for i in basket], dtype=int)
+    trie = None
+    if among is not None:
+        allowed = torch.zeros(len(self.items), dtype=torch.bool)
+        allowed[[find(i, self.item_labels, "item") for i in among]] = True
+        trie = only(self.trie, allowed)
+    items, scores = self.next_items(users, [history], k, filter_seen, trie)
     return self.listed(items[0], scores[0])
 
 @patch
-def next_items(self:P5, users, # user numbers
+def next_items(self:P5, users, # user numbers; None: of people whom the log does not know
                histories:list, # one integer array per user, in time order
-               k:int=10, filter_seen:bool=True)->tuple: # items (users, k), −1 where there are fewer; log-probabilities
+               k:int=10, filter_seen:bool=True,
+               trie=None       # of a part of the shop, see `only`; None: of all items
+              )->tuple:        # items (users, k), −1 where there are fewer; log-probabilities
     "The k most probable next items of many users."
-    if self.bare: return self.model.recommend(histories, k, filter_seen)
-    gaps = [{"user": f"user_{u}", "history": items_text(h[-MAX_ITEMS:])} for u, h in zip(users, histories)]
-    return self.lists(self.pick("sequential", "{next}", ("user",), ("candidates",)), gaps, k, histories if filter_seen else None)
+    empty = [i for i, h in enumerate(histories) if len(h) == 0]
+    if empty: raise ValueError(f"{'the basket' if users is None else f'the history of user {self.users[users[empty[0]]]!r}'} is empty, so there is nothing to go on; show what is popular")
+    if self.bare: return self.model.recommend(histories, k, filter_seen, trie=trie)
+    users, wanted, unloved = ([len(self.users)]*len(histories), ("history",), ("user", "name")) if users is None else (users, ("user",), ())      # a number that nobody has
+    gaps = [{"user": f"user_{u}", "name": f"user_{u}", "history": items_text(h[-MAX_ITEMS:])} for u, h in zip(users, histories)]
+    return self.lists(self.pick("sequential", "{next}", wanted, ("candidates",), unloved), gaps, k, histories if filter_seen else None, trie)
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #e86ba2fd
 @patch

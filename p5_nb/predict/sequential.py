@@ -71,7 +71,9 @@ def fit(self:Sequential, sequences:list,  # training sequences, one integer arra
 @torch.no_grad()
 def recommend(self:Sequential, histories:list,  # one integer array per user
               k:int=10, filter_seen:bool=True,  # leave out items of the history
-              batch:int=256, beams:int=40) -> tuple: # items (users, k), −1 where there are fewer; log-probabilities
+              batch:int=256, beams:int=40,
+              trie=None                       # of a part of the shop, see `only`; None: of all items
+             ) -> tuple: # items (users, k), −1 where there are fewer; log-probabilities
     "The k most probable next items of each history."
     if any(len(h) == 0 for h in histories): raise ValueError("a history is empty: this model needs at least one item; use popularity for new users")
     order = np.argsort([len(h) for h in histories], kind="stable")
@@ -81,7 +83,7 @@ def recommend(self:Sequential, histories:list,  # one integer array per user
         read = pad([histories[r][-self.max_items:] for r in rows])
         states, bias = self.model.read_histories(read), self.model.look_back(read, (read >= 0).sum(1)[:, None])
         seen = pad([histories[r] for r in rows]) if filter_seen else None
-        found, score = beam_search(self.model, states, bias, self.trie, self.offsets, max(beams, k), seen, self.model.level_log_probs)
+        found, score = beam_search(self.model, states, bias, trie or self.trie, self.offsets, max(beams, k), seen, self.model.level_log_probs)
         items[rows, :found.shape[1]], scores[rows, :found.shape[1]] = found[:, :k], score[:, :k]
     return items, scores
 
