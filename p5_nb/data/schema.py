@@ -71,9 +71,11 @@ def seconds(times:pd.Series # unix times in seconds, milli-, micro- or nanosecon
 
 # %% ../../nbs/10_data/100_schema.ipynb #c2d27f81
 def _numbers(column):
-    "A column as floats, dates as unix seconds; what cannot be read becomes NaN."
-    if not pd.api.types.is_datetime64_any_dtype(column): return pd.to_numeric(column, errors="coerce").astype("float64")
-    return (column - pd.Timestamp(0, tz=column.dt.tz)) / pd.Timedelta(seconds=1)
+    "A column as floats, dates (also as text like 2021-03-28 or 2021-03-28T17:05) as unix seconds; what cannot be read becomes NaN."
+    if pd.api.types.is_datetime64_any_dtype(column): return (column - pd.Timestamp(0, tz=column.dt.tz)) / pd.Timedelta(seconds=1)
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    if numbers.notna().any() or column.isna().all(): return numbers
+    return _numbers(pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True))
 
 # %% ../../nbs/10_data/100_schema.ipynb #0158aff2
 def _rows_to_drop(df, scale):
