@@ -3,6 +3,8 @@ import numpy as np, pandas as pd, pytest
 from conftest import real
 from p5_nb.data.audit import audit, cold_targets, id_step_ranks, id_step_stats, integer_labels, permute_items, repeat_targets, step_ranks, tie_stats
 from p5_nb.data.schema import Interactions, leave_one_out, read_sequences
+from p5_nb.index.ids import ItemIndex, as_digits, random_index, sequential_index
+from p5_nb.index.leak import leak_test, name_places
 
 # hit@1 and hit@5 of the counting rule, cold test targets: measured once with an independent script
 KNOWN = {"Beauty": (.0441, .052, 138), "Sports_and_Outdoors": (.0414, .0458, 317), "Toys_and_Games": (.0435, .0546, 279)}
@@ -23,6 +25,20 @@ def test_dealt_numbers_do_not(published):
     _, split = published
     assert (id_step_ranks(split, np.random.default_rng(0).permutation(integer_labels(split.inter))) <= 5).mean() < .001
     assert (id_step_ranks(split, np.arange(split.n_items)) <= 5).mean() < .001  # our own item numbers carry nothing
+
+def test_the_detector_on_published_and_honest_names(published):
+    _, split = published
+    order = integer_labels(split.inter).argsort().argsort()
+    assert leak_test(ItemIndex(*as_digits(order), "published"), split)["verdict"] == "leaks"
+    for honest in (sequential_index(split.sequences(), split.n_items), random_index(split.n_items), ItemIndex(*as_digits(np.arange(split.n_items)), "our own item numbers")):
+        assert leak_test(honest, split)["verdict"] == "no sign of a leak"
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_names_do_not_undo_the_shuffle_of_the_log(seed):
+    log = Interactions.from_frame(pd.DataFrame({"user": "u", "item": [f"{i:04}" for i in range(500)]}), seed=seed)
+    for places in (name_places(random_index(500, seed=seed)), name_places(sequential_index([np.array([0])], 500, seed=seed))):
+        assert abs(np.corrcoef(places, integer_labels(log))[0, 1]) < .2
+    assert abs(np.corrcoef(np.arange(500), integer_labels(permute_items(log, seed)))[0, 1]) < .2
 
 def test_cold_and_repeated(published):
     (_, _, cold), split = published

@@ -98,7 +98,7 @@ def permute_items(inter:Interactions, # a log
                   seed:int=0          # of the permutation
                  ) -> Interactions:   # the same log under other item numbers; labels and catalogue move along
     "Number the items anew at random."
-    new = np.random.default_rng(seed).permutation(inter.n_items)         # old number -> new number
+    new = np.random.default_rng([seed, 3]).permutation(inter.n_items)    # old number -> new number; not the shuffle that gave the old ones
     df = inter.df.assign(item=new[inter.df["item"]].astype("int32"))
     items = inter.items.iloc[np.argsort(new)].reset_index(drop=True)
     return replace(inter, df=df, items=items, notes=[*inter.notes, f"items numbered anew with seed {seed}"])

@@ -65,13 +65,13 @@ def as_digits(order:np.ndarray,  # the position of each item in some order
 # %% ../../nbs/40_index/400_ids.ipynb #512e3efb
 def random_index(n_items:int, levels:int=2, seed:int=0) -> ItemIndex:
     "Names that mean nothing: positions in a random order."
-    return ItemIndex(*as_digits(np.random.default_rng(seed).permutation(n_items), levels), "random")
+    return ItemIndex(*as_digits(np.random.default_rng([seed, 1]).permutation(n_items), levels), "random")
 
 # %% ../../nbs/40_index/400_ids.ipynb #39b9501e
 def sequential_index(sequences:list, # training sequences, one integer array per user
                      n_items:int, levels:int=2, seed:int=0) -> ItemIndex:
     "Names by first appearance in the training sequences; unmet items follow in random order."
-    met = np.concatenate([*sequences, np.random.default_rng(seed).permutation(n_items)])
+    met = np.concatenate([*sequences, np.random.default_rng([seed, 2]).permutation(n_items)])
     items, first = np.unique(met, return_index=True)
     order = np.empty(n_items, dtype=np.int64)
     order[items[np.argsort(first)]] = np.arange(n_items)
