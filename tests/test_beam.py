@@ -2,6 +2,7 @@
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from transformers import T5ForConditionalGeneration
+from p5_nb.index import trie as trie_module
 from p5_nb.index.ids import ItemIndex
 from p5_nb.index.trie import build_trie, name_words, only, walk
 from p5_nb.pretrain.backbone import save_t5
@@ -90,6 +91,23 @@ def test_cached_and_slow_pen_write_the_same():
     model.pen = lambda states, bias: SlowPen(model, states, bias)
     slow = beam_search(model, states, look, build_trie(index), offsets, 8)
     assert torch.equal(quick[0], slow[0]) and torch.allclose(quick[1], slow[1], atol=1e-5)
+
+@settings(max_examples=60, deadline=None)
+@given(indexes(), st.integers(0, 99))
+def test_a_sparse_trie_is_the_same_trie(index, seed):
+    dense, rng = build_trie(index), np.random.default_rng(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trie_module, "MOST_CELLS", 0)
+        sparse, allowed = build_trie(index), torch.from_numpy(rng.random(len(index)) < .5)
+        allowed[rng.integers(len(index))] = True
+        fewer = only(sparse, allowed)
+    assert all(isinstance(t, trie_module.SparseTable) for t in (*sparse.children, *fewer.children))
+    for a, b in ((dense, sparse), (only(dense, allowed), fewer)):
+        assert all(torch.equal(t, s[torch.arange(len(t))]) for t, s in zip(a.children, b.children)) and all(torch.equal(x, y) for x, y in zip(a.sizes, b.sizes))
+    model, offsets = model_for(index, seed)
+    states, forbidden = model.encode(torch.randint(2, model.config.vocab_size, (3, 3))), torch.from_numpy(rng.integers(-1, len(index), (3, 4)))
+    one, other = (beam_search(model, states, torch.zeros(1, 1, 1, 1), t, offsets, 5, forbidden) for t in (dense, sparse))
+    assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
 
 @settings(max_examples=60, deadline=None)
 @given(indexes())

@@ -17,14 +17,16 @@ from ..index.trie import Trie
 from ..pretrain.generate import SlowPen
 
 # %% ../../nbs/70_predict/700_beam.ipynb #dbee9d26
-def closed(trie:Trie, level:int, following:Tensor, # (batch, beams, tokens) nodes, −1 for none
-           forbidden:Tensor                        # (batch, n) items, each once, −1 for none
-          ) -> Tensor:                             # (batch, beams, tokens) booleans
-    "The nodes behind which every item is forbidden."
-    gone = trie.under[level][forbidden.clamp(min=0)].masked_fill(forbidden < 0, -1).sort(1).values
-    node = following.flatten(1)
-    n_gone = torch.searchsorted(gone, node, right=True) - torch.searchsorted(gone, node)
-    return (n_gone >= trie.sizes[level][node.clamp(min=0)]).view_as(following)
+def closed(trie:Trie, level:int, node:Tensor, # (batch, beams) nodes reached so far
+           forbidden:Tensor                   # (batch, n) items, each once, −1 for none
+          ) -> Tensor:                        # (batch, beams, tokens) booleans
+    "The next tokens behind which every item is forbidden."
+    item, real, tokens = forbidden.clamp(min=0), forbidden >= 0, trie.children[level].shape[1]
+    behind, before = trie.under[level][item], trie.under[level - 1][item] if level else torch.zeros_like(item)
+    gone = ((behind[..., None] == behind[:, None]) & real[:, None]).sum(2) >= trie.sizes[level][behind]        # all that lie behind the node
+    here = (node[..., None] == before[:, None]) & (gone & real)[:, None]
+    shut = torch.zeros(*node.shape, tokens + 1, dtype=torch.bool, device=node.device)                        # the extra column takes the rest
+    return shut.scatter_(-1, torch.where(here, trie.codes[item, level].long()[:, None], tokens), True)[..., :-1]
 
 # %% ../../nbs/70_predict/700_beam.ipynb #fd0aa95b
 @torch.no_grad()
@@ -53,7 +55,7 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
         score = (log_probs or whole)(pen.step(last), level, node.clamp(min=0), offset, table.shape[1])
         following = table[node.clamp(min=0)]
         shut = (following < 0) | (node < 0)[..., None]
-        if forbidden is not None: shut |= closed(trie, level, following, forbidden)
+        if forbidden is not None: shut |= closed(trie, level, node, forbidden)
         score = (score + total[..., None]).masked_fill(shut, -torch.inf).flatten(1)
         total, best = score.topk(min(k, score.shape[1]), dim=1)
         beam, token = best//table.shape[1], best % table.shape[1]
