@@ -13,7 +13,7 @@ def house(tmp_path):
     house = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(house)
     (tmp_path/"tools").mkdir()
-    for name in ("settings.ini", "setup.py", ".gitignore", "tools/house.py"): shutil.copy(ROOT/name, tmp_path/name)
+    for name in ("settings.ini", "setup.py", "README.md", ".gitignore", "tools/house.py"): shutil.copy(ROOT/name, tmp_path/name)
     house.ROOT, house.VENV, house.BIN = tmp_path, tmp_path/".venv", tmp_path/".venv"/"bin"
     return house
 
