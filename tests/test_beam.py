@@ -101,6 +101,7 @@ def test_a_sparse_trie_is_the_same_trie(index, seed):
         sparse, allowed = build_trie(index), torch.from_numpy(rng.random(len(index)) < .5)
         allowed[rng.integers(len(index))] = True
         fewer = only(sparse, allowed)
+    assert walk(sparse, torch.tensor(index.codes)).tolist() == list(range(len(index)))
     assert all(isinstance(t, trie_module.SparseTable) for t in (*sparse.children, *fewer.children))
     for a, b in ((dense, sparse), (only(dense, allowed), fewer)):
         assert all(torch.equal(t, s[torch.arange(len(t))]) for t, s in zip(a.children, b.children)) and all(torch.equal(x, y) for x, y in zip(a.sizes, b.sizes))

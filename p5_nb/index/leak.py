@@ -38,7 +38,7 @@ def leak_test(index:ItemIndex, split:Split, part:str="test",
     "Do names of items that nobody learnt from stand close to those who will buy them?"
     (distance, own), rng = cold_distances(index, split, part), np.random.default_rng(seed)
     m = distance.shape[1]
-    if m < 5: return dict(names=index.name, cold=m, closer=float("nan"), p=float("nan"), verdict="cannot tell: fewer than 5 items to ask about")
+    if m < 5 or not len(own): return dict(names=index.name, cold=m, closer=float("nan"), p=float("nan"), verdict="cannot tell: fewer than 5 items to ask about")
     farther = (m - rankdata(distance, axis=1))/(m - 1)                    # [i, j]: share of items farther from user i than item j, equal ones half
     closer = lambda name: float(farther[np.arange(len(own)), name[own]].mean())
     truth = closer(np.arange(m))

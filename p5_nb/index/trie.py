@@ -80,7 +80,7 @@ def walk(trie:Trie, codes:Tensor # (n, levels)
     if codes.shape[1] != len(trie.children): raise ValueError(f"names of {codes.shape[1]} tokens in a trie of {len(trie.children)} levels")
     node = torch.zeros(len(codes), dtype=torch.long)
     for level, table in enumerate(trie.children):
-        node = torch.where(node < 0, -1, table[node.clamp(min=0), codes[:, level]])
+        node = torch.where(node < 0, -1, table[node.clamp(min=0)].gather(1, codes[:, level:level + 1])[:, 0])
     return node
 
 # %% ../../nbs/40_index/420_trie.ipynb #f0e37660

@@ -22,9 +22,11 @@ def closed(trie:Trie, level:int, node:Tensor, # (batch, beams) nodes reached so 
           ) -> Tensor:                        # (batch, beams, tokens) booleans
     "The next tokens behind which every item is forbidden."
     item, real, tokens = forbidden.clamp(min=0), forbidden >= 0, trie.children[level].shape[1]
-    behind, before = trie.under[level][item], trie.under[level - 1][item] if level else torch.zeros_like(item)
-    gone = ((behind[..., None] == behind[:, None]) & real[:, None]).sum(2) >= trie.sizes[level][behind]        # all that lie behind the node
-    here = (node[..., None] == before[:, None]) & (gone & real)[:, None]
+    behind, before = trie.under[level][item].masked_fill(~real, -1), trie.under[level - 1][item] if level else torch.zeros_like(item)
+    in_order = behind.sort(1).values
+    count = torch.searchsorted(in_order, behind, right=True) - torch.searchsorted(in_order, behind)           # forbidden items behind the same node
+    gone = real & (count >= trie.sizes[level][behind.clamp(min=0)])
+    here = (node[..., None] == before[:, None]) & gone[:, None]
     shut = torch.zeros(*node.shape, tokens + 1, dtype=torch.bool, device=node.device)                        # the extra column takes the rest
     return shut.scatter_(-1, torch.where(here, trie.codes[item, level].long()[:, None], tokens), True)[..., :-1]
 

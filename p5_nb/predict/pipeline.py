@@ -29,7 +29,6 @@ from ..learner import Learner
 # %% ../../nbs/70_predict/710_pipeline.ipynb #55bac023
 from ..measure.ranking import list_ranks, rank_measures
 from ..measure.rating import mae, rmse
-from ..pretrain.generate import Pen
 from ..pretrain.language import word_vectors
 from ..pretrain.packed import ItemT5, pad
 from ..pretrain.t5 import T5Config
@@ -235,7 +234,7 @@ def write(self:P5, number:str, gaps:list, most:int=30 # pieces
     "Greedy answers in words."
     out = [""]*len(gaps)
     for rows, states, bias in self.read(number, gaps):
-        ids, n_text, pen = torch.zeros(len(rows), 1, dtype=torch.long), len(self.words) - len(name_tokens(self.trie)), Pen(self.model, states, bias)
+        ids, n_text, pen = torch.zeros(len(rows), 1, dtype=torch.long), len(self.words) - len(name_tokens(self.trie)), self.model.pen(states, bias)
         for _ in range(most):
             following = self.model.scores(pen.step(ids[:, -1:]), slice(0, n_text)).argmax(-1)
             ids = torch.cat([ids, following], -1)

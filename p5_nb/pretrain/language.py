@@ -96,4 +96,5 @@ def word_vectors(table:sp.csr_matrix, # (words, words) how often two words stand
     pair, often = table.tocoo(), np.asarray(table.sum(1)).ravel()
     chance = often**smooth/(often**smooth).sum()
     pmi = np.log(pair.data/(often[pair.row]*chance[pair.col]))
+    if not (pmi > 0).any(): return np.zeros((table.shape[0], dims))                   # nobody keeps company more often than chance
     return leading_vectors(sp.csr_matrix((pmi.clip(min=0), (pair.row, pair.col)), table.shape), dims, seed, power=.5)
