@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from ..core import atomic_path, progress, read_json, write_json, seed_everything
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors
 from ..index.ids import load_index, save_index
-from ..index.trie import build_trie, name_words
+from ..index.trie import build_trie, name_words, shared_words
 from ..learner import Learner
 from ..measure.ranking import list_ranks, rank_measures
 from .beam import beam_search
@@ -35,17 +35,18 @@ PRESETS = {
 class Sequential:
     "A generative next-item recommender for bare histories."
     def __init__(self, index, preset:str="small", # smoke, small or full
-                 seed:int=0, max_items:int=20     # items of history that are read
+                 seed:int=0, max_items:int=20,    # items of history that are read
+                 own:bool=True                    # the last token of a name is the item's own; False: names share all tokens, and say all there is to know
                 ):
         if preset not in PRESETS: raise ValueError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}")
-        p, self.index, self.preset, self.seed, self.max_items = PRESETS[preset], index, preset, seed, max_items
+        p, self.index, self.preset, self.seed, self.max_items, self.own = PRESETS[preset], index, preset, seed, max_items, own
         self.trie = build_trie(index)
         self.offsets = [2 + sum(index.sizes[:level]) for level in range(len(index.sizes))]    # 0 pads, 1 ends
-        words, vocabulary = name_words(self.trie)
+        words, vocabulary = name_words(self.trie) if own else shared_words(index)
         config = T5Config(vocabulary, p["d_model"], p["d_kv"], p["d_ff"], p["num_layers"], p["num_decoder_layers"],
                           p["d_model"]//p["d_kv"], dropout_rate=p["dropout"])
         seed_everything(seed)
-        self.model = ItemT5(config, words, max_items, self.trie.children[-1]).eval()
+        self.model = ItemT5(config, words, max_items, self.trie.children[-1] if own else None).eval()
 
     def __repr__(self): return f"Sequential {self.preset!r}: {sum(p.numel() for p in self.model.parameters()):,} weights, {self.index}"
 
@@ -55,12 +56,11 @@ def fit(self:Sequential, sequences:list,  # training sequences, one integer arra
         folder:Path=None,                 # where log and checkpoint go; a run found there is continued
         valid=None,                       # valid(self) → dict of measures, at a quarter of the way, half, …
        ) -> Learner:
-    "Start from the items' positions and train on every item of every history."
+    "Train on every item of every history; where items have a token of their own, start from their positions."
     p, pieces = PRESETS[self.preset], windows(sequences, self.max_items)
     if not pieces: raise ValueError("no history has two items: there is no next item to learn from")
     lengths, first = np.array([len(items) - 1 for items, _ in pieces]), torch.tensor([f for _, f in pieces])
-    vectors = item_vectors(co_purchase(sequences, len(self.index)), self.model.config.d_model, self.seed)
-    self.model.start_from(torch.from_numpy(vectors).float())
+    if self.own: self.model.start_from(torch.from_numpy(item_vectors(co_purchase(sequences, len(self.index)), self.model.config.d_model, self.seed)).float())
     def batches(epoch): return length_batches(lengths, p["budget"], np.random.default_rng([self.seed, epoch]))
     def loss(model, rows): return model.next_item_loss(pad([pieces[i][0] for i in rows]), first[rows])
     return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder,
@@ -93,7 +93,7 @@ def save(self:Sequential, folder:Path):
     "Write model and index into a folder."
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     save_index(self.index, folder/"index.json")
-    write_json(folder/"model.json", dict(kind="sequential", preset=self.preset, seed=self.seed, max_items=self.max_items, index=self.index.digest()))
+    write_json(folder/"model.json", dict(kind="sequential", preset=self.preset, seed=self.seed, max_items=self.max_items, own=self.own, index=self.index.digest()))
     with atomic_path(folder/"model.safetensors") as path: save_file(self.model.state_dict(), path)
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #f9f99175
@@ -103,7 +103,7 @@ def load(cls:Sequential, folder:Path) -> Sequential:
     folder = Path(folder)
     about, index = read_json(folder/"model.json"), load_index(folder/"index.json")
     if index.digest() != about["index"]: raise ValueError(f"{folder/'index.json'} is not the index this model was trained with; restore the original file")
-    self = cls(index, about["preset"], about["seed"], about["max_items"])
+    self = cls(index, about["preset"], about["seed"], about["max_items"], about["own"])
     self.model.load_state_dict(load_file(folder/"model.safetensors"))
     return self
 

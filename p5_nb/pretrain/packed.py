@@ -19,7 +19,7 @@ from .t5 import T5, T5Config, hide
 class ItemT5(T5):
     "A T5 whose sources may hold items as single words: token number `vocab_size + item`."
     def __init__(self, config:T5Config,
-                 words:Tensor,          # (items, levels) vocabulary numbers of each item's name, from `name_words`
+                 words:Tensor,          # (items, levels) vocabulary numbers of each item's name, from `name_words` or `shared_words`
                  max_items:int=20,      # items of history that are told apart by recency
                  places:Tensor=None     # (branches, width) where last tokens are items' own: the item at each place of the trie's last level, −1 for none
                 ):
@@ -28,18 +28,14 @@ class ItemT5(T5):
         self.register_buffer("places", places)
         self.recency = nn.Embedding(max_items + 1, config.num_heads)
         nn.init.zeros_(self.recency.weight)
-        if places is None:                  # names share all their tokens: an item also gets a vector of its own
-            self.items = nn.Embedding(len(words), config.d_model)
-            nn.init.normal_(self.items.weight, std=0.02)
+        self.own = config.vocab_size - (0 if places is None else places.numel())       # number of the first token that is an item's own
 
     def embed(self, ids):
         "Vectors of words; for items the sum of their name's vectors."
         first = self.config.vocab_size
         x = self.shared(ids.clamp(max=first - 1))
         if ids.numel() == 0 or ids.max() < first: return x
-        item = (ids - first).clamp(min=0)
-        named = self.shared(self.words[item]).sum(-2)
-        return torch.where((ids >= first)[..., None], named if self.places is not None else named + self.items(item), x)
+        return torch.where((ids >= first)[..., None], self.shared(self.words[(ids - first).clamp(min=0)]).sum(-2), x)
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #c1f5a3f0
 @patch
@@ -79,8 +75,8 @@ def level_log_probs(self:ItemT5, hidden:Tensor,  # (batch, beams, d_model)
                     level:int, branch:Tensor,    # (batch, beams) node reached so far
                     first:int, size:int          # first vocabulary number and number of the level's tokens
                    ) -> Tensor:                  # (batch, beams, size)
-    "Log-probabilities of the next token, at the last level among siblings only."
-    if level < self.words.shape[1] - 1: return self.scores(hidden, slice(first, first + size)).float().log_softmax(-1)
+    "Log-probabilities of the next token: at a level of items' own tokens among siblings only, else among all shared tokens."
+    if self.places is None or level < self.words.shape[1] - 1: return self.scores(hidden, slice(2, self.own)).float().log_softmax(-1)[..., first - 2:first - 2 + size]
     return self.branch_scores(hidden.flatten(0, 1), branch.flatten()).float().log_softmax(-1).view(*branch.shape, size)
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #c47ec318
@@ -96,11 +92,12 @@ def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories w
     words = self.words[target.clamp(min=0)]
     ids = torch.cat([torch.full_like(words[..., :1], self.config.pad_token_id), words[..., :-1]], -1)
     hidden, words = self.decode(ids, self.read_histories(source), self.look_back(source, visible))[wanted], words[wanted]
-    own = self.config.vocab_size - self.places.numel()
-    upper = self.scores(hidden[:, :-1], slice(2, own)).flatten(0, 1)
-    branch, place = (words[:, -1] - own)//self.places.shape[1], (words[:, -1] - own) % self.places.shape[1]
-    last = self.branch_scores(hidden[:, -1], branch)
-    return (F.cross_entropy(upper.float(), words[:, :-1].flatten() - 2, reduction="sum") + F.cross_entropy(last.float(), place, reduction="sum"))/words.numel()
+    shared = words.shape[1] if self.places is None else words.shape[1] - 1              # levels of tokens that names share
+    loss = F.cross_entropy(self.scores(hidden[:, :shared], slice(2, self.own)).flatten(0, 1).float(), words[:, :shared].flatten() - 2, reduction="sum")
+    if self.places is not None:
+        branch, place = (words[:, -1] - self.own)//self.places.shape[1], (words[:, -1] - self.own) % self.places.shape[1]
+        loss = loss + F.cross_entropy(self.branch_scores(hidden[:, -1], branch).float(), place, reduction="sum")
+    return loss/words.numel()
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #970f7fed
 @patch
