@@ -55,14 +55,19 @@ class Sequential:
 def fit(self:Sequential, sequences:list,  # training sequences, one integer array per user
         folder:Path=None,                 # where log and checkpoint go; a run found there is continued
         valid=None,                       # valid(self) → dict of measures, at a quarter of the way, half, …
+        also=None                         # also(numbers of windows, epoch) → one array each: a further answer at each place, −1 for none
        ) -> Learner:
     "Train on every item of every history; where items have a token of their own, start from their positions."
     p, pieces = PRESETS[self.preset], windows(sequences, self.max_items)
     if not pieces: raise ValueError("no history has two items: there is no next item to learn from")
     lengths, first = np.array([len(items) - 1 for items, _ in pieces]), torch.tensor([f for _, f in pieces])
     if self.own: self.model.start_from(torch.from_numpy(item_vectors(co_purchase(sequences, len(self.index)), self.model.config.d_model, self.seed)).float())
-    def batches(epoch): return length_batches(lengths, p["budget"], np.random.default_rng([self.seed, epoch]))
-    def loss(model, rows): return model.next_item_loss(pad([pieces[i][0] for i in rows]), first[rows])
+    def batches(epoch): return [(rows, epoch) for rows in length_batches(lengths, p["budget"], np.random.default_rng([self.seed, epoch]))]
+    def loss(model, batch):
+        rows, epoch = batch
+        history = pad([pieces[i][0] for i in rows])
+        answers = [history[:, 1:]] + ([pad(also(rows, epoch))] if also else [])
+        return model.next_item_loss(history, first[rows], torch.stack(answers, -1))
     return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder,
                    valid=valid and (lambda _: valid(self)), valid_every=max(1, p["epochs"]//4)).fit()
 

@@ -81,23 +81,32 @@ def level_log_probs(self:ItemT5, hidden:Tensor,  # (batch, beams, d_model)
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #c47ec318
 @patch
-def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories with their last item, −1 after the end
-                   first:Tensor=None            # (batch,) number of the first item to predict, default 1
-                  ) -> Tensor:                  # mean cross-entropy per token
-    "Predict every item of every history from the items before it, in one pass."
-    source, target = history[:, :-1], history[:, 1:]
-    wanted = target >= 0
-    if first is not None: wanted &= torch.arange(target.shape[1], device=target.device) >= (first - 1)[:, None]
-    visible = torch.arange(1, source.shape[1] + 1, device=source.device).expand_as(source)
-    words = self.words[target.clamp(min=0)]
-    ids = torch.cat([torch.full_like(words[..., :1], self.config.pad_token_id), words[..., :-1]], -1)
-    hidden, words = self.decode(ids, self.read_histories(source), self.look_back(source, visible))[wanted], words[wanted]
+def spelling_loss(self:ItemT5, hidden:Tensor, # (n, levels, d_model) decoder states
+                  words:Tensor                # (n, levels) the tokens to be written from them
+                 ) -> Tensor:                 # mean cross-entropy per token
+    "How badly the states spell the names."
     shared = words.shape[1] if self.places is None else words.shape[1] - 1              # levels of tokens that names share
     loss = F.cross_entropy(self.scores(hidden[:, :shared], slice(2, self.own)).flatten(0, 1).float(), words[:, :shared].flatten() - 2, reduction="sum")
     if self.places is not None:
         branch, place = (words[:, -1] - self.own)//self.places.shape[1], (words[:, -1] - self.own) % self.places.shape[1]
         loss = loss + F.cross_entropy(self.branch_scores(hidden[:, -1], branch).float(), place, reduction="sum")
     return loss/words.numel()
+
+# %% ../../nbs/50_pretrain/560_packed.ipynb #b8da1226
+@patch
+def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories with their last item, −1 after the end
+                   first:Tensor=None,           # (batch,) number of the first item to predict, default 1
+                   answers:Tensor=None          # (batch, items, n) items to predict at each place, −1 for none; default: the one that came
+                  ) -> Tensor:                  # mean cross-entropy per token
+    "Predict every item of every history from the items before it, in one pass."
+    source, answers = history[:, :-1], history[:, 1:, None] if answers is None else answers
+    wanted, place = (answers >= 0) & (history[:, 1:, None] >= 0), torch.arange(1, history.shape[1], device=history.device)
+    if first is not None: wanted &= (place >= first[:, None])[..., None]
+    visible = place[None, :, None].expand_as(answers).flatten(1)
+    words = self.words[answers.clamp(min=0).flatten(1)]
+    ids = torch.cat([torch.full_like(words[..., :1], self.config.pad_token_id), words[..., :-1]], -1)
+    hidden = self.decode(ids, self.read_histories(source), self.look_back(source, visible))
+    return self.spelling_loss(hidden[wanted.flatten(1)], words[wanted.flatten(1)])
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #970f7fed
 @patch
