@@ -32,7 +32,7 @@ from ..measure.rating import mae, rmse
 from ..pretrain.language import word_vectors
 from ..pretrain.packed import ItemT5, pad
 from ..pretrain.t5 import T5Config
-from .beam import beam_search
+from .beam import beam_search, score_candidates
 from .sequential import Sequential
 from ..prompt.mixture import CATALOGUE, COLUMN, CUT, Log, Mixture, collate, items_text, rated_text, read_batch
 from ..prompt.template import FAMILIES, STAR_AND_WHY, Template, load_templates, name_tokens, spellings
@@ -301,10 +301,7 @@ def spell(self:P5, number:str, gaps:list,
     "How probable each of some items is as the answer."
     out = np.empty(items.shape)
     for rows, states, bias in self.read(number, gaps):
-        names = torch.from_numpy(self.names[items[rows]])
-        before = torch.cat([torch.zeros_like(names[..., :1]), names[..., :-1]], -1)
-        log_p = self.model.scores(self.model.decode(before, states, bias)).log_softmax(-1)
-        out[rows] = log_p.gather(-1, names[..., None])[..., 0].sum(-1)
+        out[rows] = score_candidates(self.model, states, bias, torch.from_numpy(self.names[items[rows]]))
     return out
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #80a1320c

@@ -75,8 +75,9 @@ def level_log_probs(self:ItemT5, hidden:Tensor,  # (batch, beams, d_model)
                     level:int, branch:Tensor,    # (batch, beams) node reached so far
                     first:int, size:int          # first vocabulary number and number of the level's tokens
                    ) -> Tensor:                  # (batch, beams, size)
-    "Log-probabilities of the next token: at a level of items' own tokens among siblings only, else among all shared tokens."
-    if self.places is None or level < self.words.shape[1] - 1: return self.scores(hidden, slice(2, self.own)).float().log_softmax(-1)[..., first - 2:first - 2 + size]
+    "Log-probabilities of the next token among all words where names share their tokens; else among the level's, at the last level among siblings only."
+    if self.places is None: return self.scores(hidden, slice(2, self.own)).float().log_softmax(-1)[..., first - 2:first - 2 + size]
+    if level < self.words.shape[1] - 1: return self.scores(hidden, slice(first, first + size)).float().log_softmax(-1)
     return self.branch_scores(hidden.flatten(0, 1), branch.flatten()).float().log_softmax(-1).view(*branch.shape, size)
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #c47ec318
