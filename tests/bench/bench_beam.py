@@ -1,6 +1,6 @@
 """Users per second of constrained beam search: ours beside `generate` of transformers, same weights, same lists, both sides in one run.
 
-    python tests/bench/bench_beam.py [users] [threads]
+    python tests/bench/bench_beam.py [users] [threads] [folder for the record]
 
 text prompts: 90 to 110 source tokens of a vocabulary of 8,000 words. bare histories: 1 to 20 items of three tokens each.
 12,101 items with names of three tokens, beam 20, 20 items returned, fp32, a model of width 128 with 3 + 3 layers and random weights.
@@ -15,13 +15,14 @@ from functools import lru_cache
 import numpy as np
 import torch
 from transformers import T5ForConditionalGeneration
-from p5_nb.core import seed_everything
+from p5_nb.core import peak_rss_mb, seed_everything
 from p5_nb.index.ids import random_index
 from p5_nb.index.trie import build_trie, walk
 from p5_nb.predict.beam import beam_search
 from p5_nb.pretrain.backbone import save_t5
 from p5_nb.pretrain.packed import pad
 from p5_nb.pretrain.t5 import T5, T5Config, hide
+from p5_nb.results import new_record, save_record
 
 LEVELS, BEAMS = 3, 20
 
@@ -59,8 +60,8 @@ def theirs(model, rows, size, trie, offsets):
     return walk(trie, torch.cat([f.sequences[:, 1:1 + LEVELS] for f in found]) - torch.tensor(offsets)).view(len(rows), BEAMS), torch.cat([f.sequences_scores for f in found]).view(len(rows), BEAMS)
 
 @torch.no_grad()
-def main(users=256):
-    seed_everything(0)
+def main(users=256, folder=None):
+    seed_everything(0); begun = time.perf_counter()
     index, rng, rows = random_index(12_101, levels=LEVELS, seed=0), np.random.default_rng(0), {}
     trie = build_trie(index)
     for kind, first in (("text prompts", 8_000), ("bare histories", 2)):
@@ -80,5 +81,9 @@ def main(users=256):
         for (side, size), r in rate.items(): print(f"  {side:9} batch {size:4}  {r:8.1f} users/s")
         print(f"  ratio {rows[kind]['ratio_best']} (best against best), {rows[kind]['ratio_batch_64']} (batch 64 against batch 64), {torch.get_num_threads()} threads")
     print(json.dumps(rows))
+    if folder:
+        best = {side: max(r for s, r in rows["text prompts"]["users_per_s"].items() if s.startswith(side)) for side in ("ours", "generate")}
+        said = dict(name="beam-search", ours=best["ours"], theirs=best["generate"], ratio=rows["text prompts"]["ratio_best"], summary=f"users per second, beam {BEAMS}, prompts of about 100 tokens, the same lists; theirs: generate with prefix_allowed_tokens_fn, the better batch size")
+        save_record(new_record("bench-beam", "random names", "bench", "beam search", {}, dict(users=users, beams=BEAMS, levels=LEVELS, threads=torch.get_num_threads()), dict(train_seconds=0., predict_seconds=time.perf_counter() - begun, peak_rss_mb=peak_rss_mb()), 0, "full", rows=rows, **said), folder)
 
-if __name__ == "__main__": main(*map(int, sys.argv[1:2]))
+if __name__ == "__main__": main(*map(int, sys.argv[1:2]), folder=sys.argv[3] if len(sys.argv) > 3 else None)

@@ -1,6 +1,6 @@
 """Targets per second of training: ours, all targets of a history in one pass, beside a `Seq2SeqTrainer` loop with one target a row. Same sizes, same histories, both sides in one run.
 
-    python tests/bench/bench_train.py [users] [threads]
+    python tests/bench/bench_train.py [users] [threads] [folder for the record]
 
 Random histories, as long as the training parts of Beauty's, over 12,101 items whose names are two tokens that all names share. The `small` dial: width 128, 2 + 1 layers, dropout 0.2.
 `Seq2SeqTrainer` reads a history as text: the tokens of up to 20 names and an end; it learns to write a name and an end. Rows of like length share a batch; the better of two batch sizes counts, in
@@ -16,12 +16,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, T5ForConditionalGeneration, TrainerCallback
 from transformers import T5Config as Published
-from p5_nb.core import fast_bf16, seed_everything
+from p5_nb.core import fast_bf16, peak_rss_mb, seed_everything
 from p5_nb.index.ids import random_index
 from p5_nb.index.trie import shared_words
 from p5_nb.learner import Learner
 from p5_nb.pretrain.packed import ItemT5, length_batches, pad, windows
 from p5_nb.pretrain.t5 import T5Config
+from p5_nb.results import new_record, save_record
 
 SIZES = dict(d_model=128, d_kv=32, d_ff=512, num_layers=2, num_decoder_layers=1, num_heads=4, dropout_rate=.2)
 ITEMS, SECONDS, BUDGET = 12_101, 20, 512
@@ -74,8 +75,8 @@ def products():
         best = max(best, 2*2048**3/(time.perf_counter() - start))
     return best
 
-def main(users=4_000):
-    rng = np.random.default_rng(0)
+def main(users=4_000, folder=None):
+    rng, start = np.random.default_rng(0), time.perf_counter()
     words, vocabulary = shared_words(random_index(ITEMS, seed=0)); words = words.numpy()
     sequences = [rng.integers(0, ITEMS, 2 + min(200, rng.geometric(.205))) for _ in range(users)]
     peak, rate = products(), {}
@@ -86,6 +87,10 @@ def main(users=4_000):
     for name, r in rate.items(): print(f"{name:36} {r:9,.0f} targets/s")
     ratio = rate["ours"]/max(r for name, r in rate.items() if name.startswith("Seq2Seq"))
     print(f"ratio {ratio:.1f} on {torch.get_num_threads()} threads; ours computes {flops/1e6:.1f} MFLOP a target, {flops*rate['ours']/1e9:.0f} GFLOP/s of the {peak/1e9:.0f} that fp32 products of 2048 × 2048 reach here ({flops*rate['ours']/peak:.0%})")
-    print(json.dumps(dict(threads=torch.get_num_threads(), targets_per_s={n: round(r) for n, r in rate.items()}, ratio=round(ratio, 2), mflop_per_target=round(flops/1e6, 1), share_of_peak=round(flops*rate["ours"]/peak, 3))))
+    found = dict(threads=torch.get_num_threads(), targets_per_s={n: round(r) for n, r in rate.items()}, ratio=round(ratio, 2), mflop_per_target=round(flops/1e6, 1), share_of_peak=round(flops*rate["ours"]/peak, 3))
+    print(json.dumps(found))
+    if folder:
+        said = dict(name="training", ours=round(rate["ours"]), theirs=round(rate["ours"]/ratio), summary="targets per second of training, all targets of a history in one pass; theirs: Seq2SeqTrainer, one target a row, the better batch size")
+        save_record(new_record("bench-train", "random histories", "bench", "training", {}, dict(users=users, items=ITEMS, seconds=SECONDS, budget=BUDGET), dict(train_seconds=time.perf_counter() - start, predict_seconds=0., peak_rss_mb=peak_rss_mb()), 0, "full", **said, **found), folder)
 
-if __name__ == "__main__": main(*map(int, sys.argv[1:2]))
+if __name__ == "__main__": main(*map(int, sys.argv[1:2]), folder=sys.argv[3] if len(sys.argv) > 3 else None)
