@@ -24,13 +24,13 @@ class _Softmax(torch.autograd.Function):
     def forward(ctx, states, table, targets, n_items, chunk):
         d_states, d_table, loss = torch.empty_like(states), torch.zeros_like(table), 0.
         for h, t, d in zip(states.split(chunk), targets.split(chunk), d_states.split(chunk)):
-            p = h @ table.T
+            p = (h @ table.T).float()
             p[:, n_items:] = -torch.inf                                  # rows of the table that are no items
             top = p.amax(1)
             torch.softmax(p, 1, out=p)
             loss = loss + (top - p.amax(1).log() - (h * table[t]).sum(1)).sum()
             p[torch.arange(len(t)), t] -= 1
-            torch.mm(p, table, out=d); d_table.addmm_(p.T, h)
+            d[:] = p @ table; d_table += p.T @ h
         ctx.save_for_backward(d_states / len(states), d_table / len(states))
         return loss / len(states)
 
@@ -43,13 +43,13 @@ def softmax_loss(
     table:Tensor, # (rows, d) rows of the items, perhaps followed by others
     targets:Tensor, # (targets,) the items that came next
     n_items:int|None=None, # how many rows are items; None: all
-    chunk:int=64 # targets at a time: memory is chunk × rows
+    chunk:int=256 # targets at a time: memory is chunk × rows
 )->Tensor: # scalar
     "Mean cross-entropy of the next item among all items."
     n_items = n_items or len(table)
     if not len(targets): raise ValueError("no targets: there is nothing to predict")
     if targets.min() < 0 or targets.max() >= n_items: raise ValueError(f"targets run from {targets.min()} to {targets.max()}: there are the items 0 … {n_items - 1}")
-    with torch.autocast(states.device.type, enabled=False): return _Softmax.apply(states.float(), table.float(), targets, n_items, chunk)
+    return _Softmax.apply(states.float(), table, targets, n_items, chunk)
 
 def binary_loss(
     states:Tensor, # (targets, d)
