@@ -109,7 +109,9 @@ def draw_index(index:ItemIndex, axes=None # two matplotlib axes, or None for a n
     if len(axes) != 2: raise ValueError(f"{len(axes)} axes: a picture of names needs two, one for the tree and one for the use of tokens")
     codes, levels = index.codes[np.lexsort(index.codes.T[::-1])], [f"level {'abcdefgh'[level]}" for level in range(len(index.sizes))]
     new = np.maximum.accumulate(np.diff(codes, axis=0, prepend=codes[:1]) != 0, axis=1)       # does the beginning up to this level change here?
-    axes[0].imshow(new.cumsum(0).T % 2, aspect="auto", interpolation="nearest", cmap=viz.mpl.colors.ListedColormap([viz.PALETTE[0], viz.PALETTE[4]]), extent=(0, len(index), len(index.sizes), 0))
+    block = new.cumsum(0).T
+    thin = np.stack([np.bincount(row)[row] for row in block])*150 < len(index)
+    axes[0].imshow(np.where(thin, 2, block % 2), aspect="auto", interpolation="nearest", vmin=0, vmax=2, cmap=viz.mpl.colors.ListedColormap([viz.PALETTE[0], viz.PALETTE[4], viz.INK]), extent=(0, len(index), len(index.sizes), 0))
     axes[0].set_yticks(np.arange(len(levels)) + .5, levels); axes[0].set(xlabel="items in the order of their names", title=index.name)
     for i, (level, column) in enumerate(zip(levels, codes.T)):
         use = np.sort(np.bincount(column))[::-1]

@@ -221,12 +221,11 @@ def extend_index(index:ItemIndex,
     if len(vectors) != len(index): raise ValueError(f"{len(vectors)} vectors for {len(index)} items: one is needed for each item that has a name")
     if not len(newcomers): return index
     sizes, codes, free = (*index.sizes[:-1], index.sizes[-1] + more), index.codes.tolist(), {}
-    for stem, mine in pd.Series(index.codes[:, -1]).groupby([*index.codes[:, :-1].T] or np.zeros(len(index))): free[_stem(index, mine.index[0])] = sorted(set(range(sizes[-1])) - set(mine), reverse=True)
+    for *stem, last in codes: free.setdefault(tuple(stem), set(range(sizes[-1]))).remove(last)
     order = NearestNeighbors(n_neighbors=min(near, len(index))).fit(vectors).kneighbors(newcomers, return_distance=False)
     for i, neighbours in enumerate(order):
-        stem = next((s for s in (_stem(index, j) for j in neighbours) if free[s]), None)
+        stem = next((stem for stem in (tuple(codes[j][:-1]) for j in neighbours) if free[stem]), None)
         if stem is None: raise ValueError(f"newcomer {i}: there is no free last token beside its {len(neighbours)} nearest neighbours; try more of them (near=), or let the last level grow (more=) and train the model on the new tokens")
-        codes.append([*stem, free[stem].pop()])
+        codes.append([*stem, min(free[stem])])
+        free[stem].remove(codes[-1][-1])
     return ItemIndex(np.array(codes), sizes, index.name)
-
-def _stem(index, item): return tuple(index.codes[item, :-1].tolist())
