@@ -116,5 +116,5 @@ def draw_index(index:ItemIndex, axes=None # two matplotlib axes, or None for a n
     for i, (level, column) in enumerate(zip(levels, codes.T)):
         use = np.sort(np.bincount(column))[::-1]
         axes[1].plot(np.arange(1, len(use) + 1), use, color=viz.PALETTE[i % 6], ls=viz.LINES[i % 6], marker="", label=level[-1])
-    axes[1].set(xscale="log", yscale="log", xlabel="token, most used first", ylabel="items", ylim=(.8, None)); axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, .5), handlelength=2.5)
+    axes[1].set(xscale="log", yscale="log", xlabel="token, most used first", ylabel="items", ylim=(.8, None)); axes[1].tick_params(which="minor", labelbottom=False, labelleft=False); axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, .5), handlelength=2.5)
     return axes
