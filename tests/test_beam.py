@@ -7,7 +7,7 @@ from p5_nb.index.ids import ItemIndex
 from p5_nb.index.trie import build_trie, name_words, only, walk
 from p5_nb.pretrain.backbone import save_t5
 from p5_nb.pretrain.generate import SlowPen
-from p5_nb.predict.beam import beam_search, score_items
+from p5_nb.predict.beam import beam_search, score_candidates, score_items
 from p5_nb.pretrain.packed import ItemT5
 from p5_nb.pretrain.t5 import T5, T5Config
 
@@ -23,6 +23,16 @@ def model_for(index, seed):
     torch.manual_seed(seed)
     offsets = [2 + sum(index.sizes[:l]) for l in range(len(index.sizes))]
     return T5(T5Config(2 + sum(index.sizes), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_decoder_layers=1, num_heads=2)).eval(), offsets
+
+@settings(max_examples=40, deadline=None)
+@given(indexes(), st.integers(0, 99), st.integers(1, 9))
+@torch.no_grad()
+def test_candidates_equal_scoring_everything(index, seed, n):
+    "Names of one to three tokens, items asked about twice, a source of its own for each row."
+    model, offsets = model_for(index, seed)
+    states, look, words = model.encode(torch.randint(2, model.config.vocab_size, (3, 4))), torch.zeros(1, 1, 1, 1), torch.tensor(index.codes) + torch.tensor(offsets)
+    asked = torch.randint(len(index), (3, n))
+    assert torch.allclose(score_candidates(model, states, look, words[asked]), score_items(model, states, look, words).gather(1, asked), atol=1e-4)
 
 @settings(max_examples=40, deadline=None)
 @given(indexes(), st.integers(0, 99), st.data())
