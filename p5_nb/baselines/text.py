@@ -116,9 +116,9 @@ class _Writer(nn.Module):
         both = torch.cat([self.user(users), self.item(items)], 1)
         return torch.tanh(self.start(both)).float()[None], self.stars(both).float().squeeze(1)
 
-    def forward(self, ids, state): # (b, steps), (1, b, hidden) → (b, steps, words), (1, b, hidden)
+    def forward(self, ids, state, at=slice(None)): # (b, steps), (1, b, hidden), places to score → (b, steps, words), (1, b, hidden)
         states, state = self.gru(self.word(ids), state)
-        return self.out(states).float(), state
+        return self.out(states[at]).float(), state
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #7686ff0d
 class NRT:
@@ -167,8 +167,8 @@ def loss(self:NRT, net, batch):
     "Words and stars; both are logged."
     users, items, first, target, ratings = batch
     state, stars = net.begin(users, items)
-    logits, _ = net(torch.cat([first, target[:, :-1]], 1), state)
-    words = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=0)
+    logits, _ = net(torch.cat([first, target[:, :-1]], 1), state, target > 0)
+    words = F.cross_entropy(logits, target[target > 0])
     error = (self.mean + stars - ratings).square().mean()
     return words + self.star_weight * error, {"words": (words.item(), 1), "stars": (error.item(), 1)}
 
