@@ -1,10 +1,13 @@
 "What the notebook does not test about the pipeline: lists against scores summed by hand, other columns, interrupted runs, files that do not belong together."
 import numpy as np, pandas as pd, pytest, torch
+from p5_nb.baselines.neighbours import ItemKNN
 from p5_nb.core import read_json, write_json
 from p5_nb.data.schema import Interactions, leave_one_out
 from p5_nb.learner import Learner
 from p5_nb.predict import pipeline
 from p5_nb.predict.pipeline import P5, title_vectors
+from p5_nb.predict.sequential import Sequential
+from p5_nb.predict.teacher import Teacher
 from p5_nb.prompt.mixture import Log
 from p5_nb.prompt.template import name_tokens
 from test_prompt import log_frame
@@ -39,6 +42,19 @@ def test_families_follow_the_columns(columns, families):
         if family in families: ask()
         else:
             with pytest.raises(ValueError, match=f"no columns for {family}"): ask()
+
+def test_purchases_alone_are_taught_by_counts():
+    split = leave_one_out(inter("time"))
+    p5, sequences, by_hand = P5.fit(split, "smoke"), split.sequences(), {}
+    for taught in (True, False):
+        model = by_hand[taught] = Sequential(p5.index, "smoke", 0)
+        model.fit(sequences, also=Teacher(ItemKNN, sequences, split.n_items, seed=0) if taught else None)
+    assert same(p5.model.model.state_dict(), by_hand[True].model.state_dict()) and not same(p5.model.model.state_dict(), by_hand[False].model.state_dict())
+
+def test_one_shopper_has_nobody_to_learn_from():
+    df = log_frame(n_items=N)[["user", "item", "time"]]
+    p5 = P5.fit(Interactions.from_frame(df[df.user == df.user.iloc[0]], name="one"), "smoke")
+    assert p5.bare and len(p5.users) == 1
 
 def test_lists_hold_items_once_and_nothing_seen(whole):
     n = len(whole.item_labels)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from fastcore.basics import patch
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #19485544
+from ..baselines.neighbours import ItemKNN
 from ..core import atomic_path, progress, read_json, seed_everything, write_json
 from ..data.schema import Interactions, Split, negatives
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors, leading_vectors
@@ -34,6 +35,7 @@ from ..pretrain.packed import ItemT5, pad
 from ..pretrain.t5 import T5Config
 from .beam import beam_search, score_candidates
 from .sequential import Sequential
+from .teacher import Teacher
 from ..prompt.mixture import CATALOGUE, COLUMN, CUT, Log, Mixture, collate, items_text, rated_text, read_batch
 from ..prompt.template import FAMILIES, STAR_AND_WHY, Template, load_templates, name_tokens, spellings
 from ..text.words import Words
@@ -200,7 +202,11 @@ def train(self:P5, log:Log,          # with all columns
     "Learn the prompts."
     p = PRESETS[self.preset]
     if folder: same_log(log, folder)
-    if self.bare: self.learner = self.model.fit(log.sequences(), folder); return self
+    if self.bare:
+        sequences = log.sequences()
+        teacher = Teacher(ItemKNN, sequences, len(self.items), self.model.max_items, min(5, len(sequences)), seed=self.seed) if len(sequences) > 1 else None
+        self.learner = self.model.fit(sequences, folder, also=teacher)
+        return self
     for what in p.get("start", ("items",)) if start is None else start: {"items": self.start_items, "words": self.start_words}[what](log)
     self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"], p.get("per_answer", True))
     self.one_reading, self.jitter = self.mixture.one_reading, self.mixture.jitter

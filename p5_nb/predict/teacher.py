@@ -21,13 +21,13 @@ def best_answers(model, histories:list, # integer arrays; their first item is no
         some = asked[start:start + 1024]
         scores = model.score(some)
         for row, owned in zip(scores, some): row[owned] = 0
-        items = np.argpartition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k]
+        items = np.argpartition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k].astype(np.int32)
         kept = np.take_along_axis(scores, items, 1)
         total = kept.sum(1, keepdims=True)
-        found.append(np.stack([items, np.divide(kept, total, out=np.zeros(kept.shape), where=total > 0)], 1))
-    ends = np.cumsum([max(0, len(h) - 1) for h in histories])
-    found = np.concatenate(found) if found else np.zeros((0, 2, k))
-    return [(rows[:, 0].astype(int), rows[:, 1]) for rows in np.split(found, ends[:-1])]
+        found.append((items, np.divide(kept, total, out=np.zeros(kept.shape, np.float32), where=total > 0)))
+    if not found: return [(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))]*len(histories)
+    ends = np.cumsum([max(0, len(h) - 1) for h in histories])[:-1]
+    return list(zip(*(np.split(np.concatenate(x), ends) for x in zip(*found))))
 
 # %% ../../nbs/70_predict/706_teacher.ipynb #f3d45122
 class Teacher:
