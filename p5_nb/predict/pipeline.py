@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MAX_ITEMS', 'TEXTS', 'NEUTRAL', 'expected_star', 'P5', 'title_vectors', 'known_rows', 'star_words',
-           'count_words', 'same_log', 'find']
+           'corpus', 'count_words', 'same_log', 'find']
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #164eff4a
 import hashlib, re
@@ -62,6 +62,7 @@ MAX_ITEMS = 10        # items of history a question tells
 # %% ../../nbs/70_predict/710_pipeline.ipynb #9b0254d3
 class P5:
     "Pretrain, Personalized Prompt & Predict: one text-to-text model for five families of questions."
+    vocabulary = Words
     def __init__(self, preset:str, words:Words, index, log:Log,  # log: columns user, item and, where known, rating
                  users:pd.Index, items:pd.DataFrame,             # labels; catalogue with column `item`, row i is item i
                  templates:list, trained:list,                   # prompts; numbers of those that are trained
@@ -69,20 +70,28 @@ class P5:
         self.preset, self.words, self.index, self.log, self.users, self.items = preset, words, index, log, pd.Index(users), items
         self.templates, self.trained = {t.number: t for t in templates}, list(trained)
         self.families = [f for f in FAMILIES if any(self.templates[n].family == f for n in trained)]
-        self.stars, self.seed, p = [int(s) for s in stars], seed, PRESETS[preset]
+        self.stars, self.seed = [int(s) for s in stars], seed
         self.item_labels, self.whole_words = pd.Index(items["item"]), True      # False: questions are read without whole-word ids, as in the published decoding
         self.one_reading, self.jitter = True, False                                  # as trained: may no item of a history look at later ones? are stars written with noise?
-        self.trie, self.names = build_trie(index), spellings(build_trie(index), words)
         self.bare = set(templates) == {t for t in load_templates() if t.family == "sequential"}      # nothing but purchases: the fast trainer
-        if self.bare: self.model = Sequential(index, preset, seed); return
-        config = T5Config(len(words), p["d_model"], p["d_kv"], p["d_ff"], p["num_layers"], p["num_decoder_layers"], p["d_model"]//p["d_kv"],
-                          dropout_rate=p["dropout"], whole_words=128 if log.candidates <= 20 else 512)
         seed_everything(seed)
-        self.model = ItemT5(config, torch.from_numpy(self.names), 2*MAX_ITEMS, places=self.trie.children[-1]).eval()
+        self.build()
+
+    def config(self):
+        "The sizes of the model."
+        p = PRESETS[self.preset]
+        return T5Config(len(self.words), p["d_model"], p["d_kv"], p["d_ff"], p["num_layers"], p["num_decoder_layers"], p["d_model"]//p["d_kv"],
+                        dropout_rate=p["dropout"], whole_words=128 if self.log.candidates <= 20 else 512)
+
+    def build(self):
+        "The model, with fresh weights."
+        self.trie, self.names = build_trie(self.index), spellings(build_trie(self.index), self.words)
+        if self.bare: self.model = Sequential(self.index, self.preset, self.seed)
+        else: self.model = ItemT5(self.config(), torch.from_numpy(self.names), 2*MAX_ITEMS, places=self.trie.children[-1]).eval()
 
     def __repr__(self):
         n = sum(p.numel() for p in (self.model.model if self.bare else self.model).parameters())
-        return f"P5 {self.preset!r}: {n:,} weights, {len(self.users):,} users, {self.index}; answers {', '.join(self.families)}"
+        return f"{type(self).__name__} {self.preset!r}: {n:,} weights, {len(self.users):,} users, {self.index}; answers {', '.join(self.families)}"
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #6f3fa146
 def title_vectors(titles, # one text per item
@@ -115,20 +124,36 @@ def star_words(rows)->list: # whole stars, or nothing where there are no ratings
 # %% ../../nbs/70_predict/710_pipeline.ipynb #f646fc3d
 TEXTS = ("text", "summary", "feature", "explanation", "user_name")
 
-def count_words(rows, items, templates:list, trie, most:int,
-                extra:list=()  # further pieces, e.g. the sentinels of span corruption
-               )->Words:
-    "The vocabulary of prompts, digits, training texts and what prompts tell of items, ending with the name tokens of items."
+def corpus(rows, items, templates:list
+          )->tuple: # what prompts need: sentences; texts of people and of the catalogue
+    "Everything a model will read or write, but for the names of users and items."
     asked = {n for t in templates for n in t.fields}
     prompts = [re.sub(r"{\w+}", "", t.source) for t in templates] + ["user_0123456789 0 1 2 3 4 5 6 7 8 9 yes no"]
     if asked & {"liked", "title", "name"}: prompts.append("like dislike unknown title brand price 4.5 , ->")
     texts = [str(t) for c in dict.fromkeys(COLUMN.get(n, n) for n in sorted(asked)) if c in rows and c in TEXTS for t in rows[c].dropna()]
-    texts += [str(t) for c in CATALOGUE if c in asked and c in items for t in items[c].dropna()]
+    return prompts, texts + [str(t) for c in CATALOGUE if c in asked and c in items for t in items[c].dropna()]
+
+def count_words(rows, items, templates:list, trie, most:int,
+                extra:list=()  # further pieces, e.g. the sentinels of span corruption
+               )->Words:
+    "The vocabulary of prompts, digits, training texts and what prompts tell of items, ending with the name tokens of items."
+    prompts, texts = corpus(rows, items, templates)
     frequent = Words.count(texts, most=most).words[3:]
     needed = [w for w in Words.count(prompts).words[3:] if w not in set(frequent)]
     return Words([*frequent, *needed, *extra, *name_tokens(trie)], int(trie.children[-1].max()) + 1)
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #49db9829
+@patch(cls_method=True)
+def name_items(cls:P5, sequences:list, n_items:int, seed:int): # ItemIndex
+    "Names from the company that items keep in training."
+    return collaborative_index(sequences, n_items, seed=seed)
+
+@patch(cls_method=True)
+def count(cls:P5, rows, inter:Interactions, templates:list, index, most:int, extra:list)->Words:
+    "The vocabulary of a log."
+    return count_words(rows, inter.items, templates, build_trie(index), most, extra)
+
+# %% ../../nbs/70_predict/710_pipeline.ipynb #687e51d2
 @patch(cls_method=True)
 def prepare(cls:P5, data,            # Interactions (all rows teach) or Split (its training part teaches)
             preset:str="small", seed:int=0,
@@ -143,11 +168,11 @@ def prepare(cls:P5, data,            # Interactions (all rows teach) or Split (i
     if isinstance(held_out, str) or set(held_out) - {t.number for t in templates}: raise ValueError(f"held_out is {held_out!r}: give a list of numbers of the set {prompts!r}, which has {', '.join(t.number for t in templates)}")
     about = dict(n_users=inter.n_users, n_items=inter.n_items, max_items=MAX_ITEMS, items=inter.items, candidates=20 if prompts == "quick" else min(100, inter.n_items//2))
     log, stars = Log(rows, **about), star_words(rows)
-    index = index or collaborative_index(log.sequences(), inter.n_items, seed=seed)
+    index = index or cls.name_items(log.sequences(), inter.n_items, seed)
     templates = [t for t in templates if len(log.answerable(t))]
     if prompts == "quick" and {t.family for t in templates} <= {"sequential", "direct"}: templates = [t for t in load_templates() if t.family == "sequential"]
     if not templates: raise ValueError(f"{inter.name}: none of the prompts {prompts!r} can be filled from the columns {', '.join(rows)}")
-    words = count_words(rows, inter.items, templates, build_trie(index), PRESETS[preset]["most_words"], extra)
+    words = cls.count(rows, inter, templates, index, PRESETS[preset]["most_words"], extra)
     known = Log(rows[[c for c in ("user", "item", "rating", "user_name") if c in rows]], **about)
     trained = [t.number for t in templates if t.number not in held_out]
     if not trained: raise ValueError("every prompt is held out: nothing is left to be trained")
@@ -217,10 +242,10 @@ def train(self:P5, log:Log,          # with all columns
 NEUTRAL = {"rating": "1", "liked": "like", "next": "item_0", "answer": "yes", "summary": "", "explanation": ""}   # stands where the answer will be
 
 @patch
-def read(self:P5, number:str, # of the prompt
+def asks(self:P5, number:str, # of the prompt
          gaps:list,           # one dict of gaps per question
          size:int=128):
-    "Encode questions; yields their places in `gaps`, states, and what may be looked at."
+    "Questions as batches; yields their places in `gaps`, and the batch."
     if number not in self.templates: raise ValueError(f"prompt {number} is not known here; there are {', '.join(self.templates)}")
     asked = [self.templates[number].render(NEUTRAL | g, self.words, self.names) for g in gaps]
     if not self.one_reading:
@@ -230,9 +255,19 @@ def read(self:P5, number:str, # of the prompt
         rows = order[start:start + size]
         batch = collate([asked[r] for r in rows], len(self.words))
         if not self.whole_words: batch.whole_word_ids = None
-        yield rows, *read_batch(self.model, batch)
+        yield rows, batch
+
+@patch
+def read(self:P5, number:str, gaps:list, size:int=128): # as for `asks`
+    "Encode questions; yields their places in `gaps`, states, and what may be looked at."
+    for rows, batch in self.asks(number, gaps, size): yield rows, *read_batch(self.model, batch)
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #e3d1f84f
+@patch
+def word_scores(self:P5, x)->torch.Tensor: # (..., words)
+    "Scores of all words; the names of items are left out."
+    return self.model.scores(x, slice(0, len(self.words) - len(name_tokens(self.trie))))
+
 @patch
 @torch.no_grad()
 def write(self:P5, number:str, gaps:list, most:int=30 # pieces
@@ -240,9 +275,9 @@ def write(self:P5, number:str, gaps:list, most:int=30 # pieces
     "Greedy answers in words."
     out = [""]*len(gaps)
     for rows, states, bias in self.read(number, gaps):
-        ids, n_text, pen = torch.zeros(len(rows), 1, dtype=torch.long), len(self.words) - len(name_tokens(self.trie)), self.model.pen(states, bias)
+        ids, pen = torch.zeros(len(rows), 1, dtype=torch.long), self.model.pen(states, bias)
         for _ in range(most):
-            following = self.model.scores(pen.step(ids[:, -1:]), slice(0, n_text)).argmax(-1)
+            following = self.word_scores(pen.step(ids[:, -1:])).argmax(-1)
             ids = torch.cat([ids, following], -1)
             if (ids == 1).any(-1).all(): break
         for r, answer in zip(rows, ids[:, 1:].tolist()): out[r] = self.words.decode(answer)
@@ -370,9 +405,14 @@ def recommend(self:P5, user=None, k:int=10, filter_seen:bool=True,
     if among is not None:
         allowed = torch.zeros(len(self.items), dtype=torch.bool)
         allowed[[find(i, self.item_labels, "item") for i in among]] = True
-        trie = only(self.trie, allowed)
+        trie = self.part(allowed)
     items, scores = self.next_items(users, [history], k, filter_seen, trie)
     return self.listed(items[0], scores[0])
+
+@patch
+def part(self:P5, allowed:torch.Tensor): # (items,) booleans
+    "The trie of a part of the shop."
+    return only(self.trie, allowed)
 
 @patch
 def next_items(self:P5, users, # user numbers; None: of people whom the log does not know
@@ -440,14 +480,20 @@ def save(self:P5, folder:Path):
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     save_index(self.index, folder/"index.json"); self.words.save(folder/"words.json")
     prompts = [dict(family=t.family, number=t.number, source=t.source, target=t.target) for t in self.templates.values()]
-    write_json(folder/"p5.json", dict(preset=self.preset, prompts=prompts, trained=self.trained, stars=self.stars, seed=self.seed, candidates=self.log.candidates, one_reading=self.one_reading, jitter=self.jitter, index=self.index.digest()))
+    write_json(folder/"p5.json", dict(kind=type(self).__name__, preset=self.preset, prompts=prompts, trained=self.trained, stars=self.stars, seed=self.seed, candidates=self.log.candidates, one_reading=self.one_reading, jitter=self.jitter, index=self.index.digest()))
     items = self.items[[c for c in ("item", *CATALOGUE) if c in self.items]].astype(object)
     names = self.log.columns.get("user_name")
     write_json(folder/"labels.json", dict(users=list(self.users), items=items.where(items.notna(), None).to_dict("list"), names=None if names is None else [n if isinstance(n, str) else None for n in names]))
     columns = {c: torch.tensor(np.ascontiguousarray(v)) for c, v in self.log.columns.items() if c != "user_name"}
     with atomic_path(folder/"log.safetensors") as path: save_file(columns, path)
-    model = self.model.model if self.bare else self.model
-    with atomic_path(folder/"model.safetensors") as path: save_file(model.state_dict(), path)
+    self.save_weights(folder)
+
+@patch
+def save_weights(self:P5, folder:Path):
+    with atomic_path(folder/"model.safetensors") as path: save_file((self.model.model if self.bare else self.model).state_dict(), path)
+
+@patch
+def load_weights(self:P5, folder:Path): (self.model.model if self.bare else self.model).load_state_dict(load_file(folder/"model.safetensors"))
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #6fca6942
 @patch(cls_method=True)
@@ -457,13 +503,14 @@ def load(cls:P5, folder:Path)->P5:
     if not (folder/"p5.json").exists(): raise FileNotFoundError(f"{folder}: no P5 here (p5.json is missing); fit one with P5.fit(…, folder={str(folder)!r})")
     about, labels, index = read_json(folder/"p5.json"), read_json(folder/"labels.json"), load_index(folder/"index.json")
     if index.digest() != about["index"]: raise ValueError(f"{folder/'index.json'} is not the index this model was trained with; restore the original file")
+    if (kind := about.get("kind", "P5")) != cls.__name__: raise ValueError(f"{folder} holds a {kind}: read it with {kind}.load, not {cls.__name__}.load")
     rows, items = pd.DataFrame({c: v.numpy() for c, v in load_file(folder/"log.safetensors").items()}), pd.DataFrame(labels["items"])
     if labels["names"]: rows["user_name"] = labels["names"]
     log = Log(rows, len(labels["users"]), len(index), MAX_ITEMS, items, about["candidates"])
     templates = [Template(**t) for t in about["prompts"]]
-    self = cls(about["preset"], Words.load(folder/"words.json"), index, log, labels["users"], items, templates, about["trained"], about["stars"], about["seed"])
+    self = cls(about["preset"], cls.vocabulary.load(folder/"words.json"), index, log, labels["users"], items, templates, about["trained"], about["stars"], about["seed"])
     self.one_reading, self.jitter = about["one_reading"], about["jitter"]
-    (self.model.model if self.bare else self.model).load_state_dict(load_file(folder/"model.safetensors"))
+    self.load_weights(folder)
     return self
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #0a88b893

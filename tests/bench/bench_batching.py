@@ -14,18 +14,14 @@ import torch
 from p5_nb.core import seed_everything
 from p5_nb.data.market import load_market
 from p5_nb.data.schema import leave_one_out
-from p5_nb.predict.pipeline import MAX_ITEMS, P5, count_words
-from p5_nb.index.collaborative import collaborative_index
-from p5_nb.index.trie import build_trie
+from p5_nb.predict.pipeline import MAX_ITEMS, P5
 from p5_nb.prompt.mixture import Log, Mixture, collate, target_losses
-from p5_nb.prompt.template import load_templates
 
 def shop(users):
     "A model of size `small`, and the mixture of sequential prompts of some users."
     split = leave_one_out(load_market().interactions)
-    index, rows = collaborative_index(split.sequences(), split.n_items), split.train[split.train.user < users]
-    templates, log = [t for t in load_templates() if t.family == "sequential"], Log(rows, users, split.n_items, MAX_ITEMS)
-    p5 = P5("small", count_words(rows, load_templates(), build_trie(index), 8000), index, log, np.arange(users), split.inter.items, ["sequential", "rating"], [])
+    p5, _ = P5.prepare(split, "small")
+    templates, log = [t for t in p5.templates.values() if t.family == "sequential"], Log(split.train[split.train.user < users], users, split.n_items, MAX_ITEMS)
     return p5.model.train(), Mixture(log, templates, p5.words, p5.names, {})
 
 def questions(mixture, number="2-1"):
