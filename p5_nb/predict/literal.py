@@ -15,7 +15,6 @@ import torch
 from fastcore.basics import patch
 
 # %% ../../nbs/70_predict/725_literal.ipynb #b7f71c22
-from ..core import read_json
 from ..data.schema import Interactions
 from ..index.ids import sequential_index
 from ..index.leak import name_places
@@ -165,4 +164,4 @@ def save_weights(self:Literal, folder:Path):
     else: self.model.save(folder)
 
 @patch
-def load_weights(self:Literal, folder:Path): self.model = (load_t5 if "whole_words" in read_json(folder/"config.json") else Published.load)(folder).eval()
+def load_weights(self:Literal, folder:Path): self.model = (Published.load if (folder/"whole_words.safetensors").exists() else load_t5)(folder).eval()

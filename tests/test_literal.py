@@ -1,0 +1,106 @@
+"What the lesson does not test about P5 to the letter: any numbering, all prompts of the paper, yes and no by one piece or by two, wrapped models, transformers' own search."
+import numpy as np, pandas as pd, pytest, torch
+from dataclasses import replace
+from hypothesis import given, settings, strategies as st
+from p5_nb.data.schema import leave_one_out
+from p5_nb.index.ids import random_index
+from p5_nb.index.leak import name_places
+from p5_nb.predict.families import questions
+from p5_nb.predict.literal import Literal, Numbered
+from p5_nb.pretrain.backbone import Published, save_t5
+from p5_nb.prompt.mixture import target_losses, collate
+from p5_nb.prompt.recipe import CORRECTED, Published as PublishedRecipe
+from p5_nb.prompt.shelf import HELD_OUT
+from p5_nb.text.subwords import Subwords
+from test_families import inter
+
+WORDS = Subwords.train(["what after item_73 item_7 , item_10 user_4"]*9, size=140)
+
+@pytest.fixture(scope="module")
+def split(): return leave_one_out(inter())
+
+@pytest.fixture(scope="module")
+def p5(split):
+    p5, log = Literal.prepare(split, "smoke", prompts="amazon", held_out=HELD_OUT["amazon"])
+    return p5.train(log, mixture=PublishedRecipe(log, log, [p5.templates[n] for n in p5.trained], p5.words, p5.names, CORRECTED), epochs=1)
+
+@given(st.permutations(range(25)), st.lists(st.integers(0, 24), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_a_list_is_read_back_whatever_the_numbering(places, items):
+    words, text = Numbered(WORDS, np.array(places)), " , ".join(f"item_{i}" for i in items)
+    assert words.decode(words.encode(text)) == text
+    assert WORDS.decode(words.encode(text)) == " , ".join(f"item_{places[i]}" for i in items)         # what the model sees
+    assert words.whole_word_ids(text) == WORDS.whole_word_ids(WORDS.decode(words.encode(text)))
+
+def test_all_prompts_of_the_paper_are_measured(p5, split):
+    found = p5.measure_prompts(split)
+    assert set(found) == set(p5.templates) and len(found) == 47
+    for n, m in found.items(): assert all(np.isfinite(v) for v in m.values()), n
+
+def test_numbers_follow_the_training_part_only(p5, split):
+    met = list(dict.fromkeys(np.concatenate(split.sequences()).tolist()))
+    assert [p5.words.places[i] for i in met] == list(range(len(met)))
+    assert np.array_equal(p5.words.places, name_places(p5.index))
+
+def test_another_index_is_written_and_kept(split, tmp_path):
+    index = random_index(split.n_items, seed=3)
+    p5, log = Literal.prepare(split, "smoke", index=index)
+    assert np.array_equal(p5.words.places, name_places(index))
+    p5.save(tmp_path)
+    assert np.array_equal(Literal.load(tmp_path).words.places, p5.words.places)
+
+def test_yes_and_no_by_first_pieces_or_by_whole_answers(p5, split):
+    "One piece each: the odds of the first piece are those of the whole answers but for the end mark; several pieces: the whole answers."
+    gaps = questions(p5.templates["1-1"], p5.whole_log(split), split.at("test")[:4])
+    assert all(len(p5.words.encode(w)) == 1 for w in ("yes", "no")) and len(p5.words.encode("yesno")) > 1
+    first, whole = p5.first_word("1-1", gaps, ["▁yes", "▁no"]).log_softmax(-1), p5.answer_log_probs("1-1", gaps, ["yes", "no"])
+    assert first.shape == whole.shape and not np.allclose(first, whole)
+    assert np.allclose(p5.first_word("1-1", gaps, ["▁yesno", "▁no"]), p5.answer_log_probs("1-1", gaps, ["yesno", "no"]))
+
+def test_items_are_scored_as_the_loss_scores_them(p5, split):
+    log, rows = p5.whole_log(split), split.at("test")[:5]
+    gaps = questions(p5.templates["2-1"], log, rows)
+    score = p5.spell("2-1", gaps, log.item[rows][:, None])[:, 0]
+    asked = [p5.templates["2-1"].render(g | {"next": f"item_{i}"}, p5.words, p5.names) for g, i in zip(gaps, log.item[rows])]
+    with torch.no_grad(): loss = [target_losses(p5.model, collate([e], len(p5.words)))[0, 0].item()*len(e.labels[0]) for e in asked]
+    assert np.allclose(score, -np.array(loss), atol=1e-4)
+
+def test_lists_hold_each_item_once_and_nothing_owned(p5, split):
+    log, rows = p5.whole_log(split), split.at("test")
+    gaps, owned = questions(p5.templates["2-1"], log, rows), split.history("test")
+    items, scores = p5.lists("2-1", gaps, 10, owned)
+    for row, score, mine in zip(items, scores, owned):
+        kept = row[row >= 0]
+        assert len(set(kept)) == len(kept) and not set(kept) & set(mine.tolist()) and np.isfinite(score[:len(kept)]).all() and (score[len(kept):] == -np.inf).all()
+
+def test_texts_are_those_of_transformers(p5, split, tmp_path):
+    "The same weights without whole-word vectors: our beam search and `generate` with the paper's settings write the same twenty texts."
+    transformers = pytest.importorskip("transformers")
+    plain, p5.whole_words = p5.whole_words, False
+    try:
+        gaps = questions(p5.templates["2-1"], p5.whole_log(split), split.at("test")[:3])
+        ours = p5.texts("2-1", gaps, beams=20, most=6)[0]
+        save_t5(p5.model, tmp_path)
+        theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+        for (rows, batch), g in zip(p5.asks("2-1", gaps, size=1), gaps):
+            ids = theirs.generate(batch.ids, attention_mask=(batch.ids > 0).long(), num_beams=20, num_return_sequences=20, max_new_tokens=6, do_sample=False)
+            assert [p5.words.decode(t) for t in ids[:, 1:].tolist()] == ours[rows[0]]
+    finally: p5.whole_words = plain
+
+def test_a_wrapped_model_answers_all_families_and_is_kept(p5, split, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    save_t5(p5.model, tmp_path/"t5")
+    wrapped = Published(transformers.T5ForConditionalGeneration.from_pretrained(tmp_path/"t5").eval(), p5.model.config.whole_words)
+    wrapped.whole_word_embeddings.load_state_dict(p5.model.encoder.whole_word_embeddings.state_dict())
+    other, _ = Literal.prepare(split, "smoke", prompts="amazon", held_out=HELD_OUT["amazon"], words=p5.words, backbone=wrapped)
+    for n in ("1-1", "2-1", "3-1", "4-1", "5-5"):
+        a, b = (m.measure_prompts(split, "test", [n])[n] for m in (p5, other))
+        assert a == pytest.approx(b, abs=1e-3), n
+    other.save(tmp_path/"p5")
+    again = Literal.load(tmp_path/"p5")
+    assert isinstance(again.model, Published)
+    pd.testing.assert_frame_equal(again.recommend("u0", 3), other.recommend("u0", 3))
+
+def test_a_vocabulary_larger_than_the_backbone_is_refused(p5, split):
+    with pytest.raises(ValueError, match="do not belong together"):
+        Literal.prepare(split, "smoke", backbone=type(p5.model)(replace(p5.model.config, vocab_size=30)))
