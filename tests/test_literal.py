@@ -50,12 +50,24 @@ def test_another_index_is_written_and_kept(split, tmp_path):
     assert np.array_equal(Literal.load(tmp_path).words.places, p5.words.places)
 
 def test_yes_and_no_by_first_pieces_or_by_whole_answers(p5, split):
-    "One piece each: the odds of the first piece are those of the whole answers but for the end mark; several pieces: the whole answers."
+    "One piece each: the scores of the first piece; several pieces: the log-probability of the whole answer, end included. Both as one forward pass with the answer before the model gives them."
     gaps = questions(p5.templates["1-1"], p5.whole_log(split), split.at("test")[:4])
-    assert all(len(p5.words.encode(w)) == 1 for w in ("yes", "no")) and len(p5.words.encode("yesno")) > 1
-    first, whole = p5.first_word("1-1", gaps, ["▁yes", "▁no"]).log_softmax(-1), p5.answer_log_probs("1-1", gaps, ["yes", "no"])
-    assert first.shape == whole.shape and not np.allclose(first, whole)
-    assert np.allclose(p5.first_word("1-1", gaps, ["▁yesno", "▁no"]), p5.answer_log_probs("1-1", gaps, ["yesno", "no"]))
+    def forward(gap, answer):
+        (_, batch), = p5.asks("1-1", [gap])
+        with torch.no_grad(): return p5.model(batch.ids, torch.tensor([answer]), batch.ids > 0, batch.whole_word_ids)[0]
+    (yes,), (no,), long = (p5.words.encode(w) for w in ("yes", "no", "yesno"))
+    assert len(long) > 1
+    first, whole = p5.first_word("1-1", gaps, ["▁yes", "▁no"]), p5.first_word("1-1", gaps, ["▁yesno", "▁no"])
+    for i, gap in enumerate(gaps):
+        assert torch.allclose(first[i], forward(gap, [yes])[0, [yes, no]], atol=1e-4)
+        for found, answer in zip(whole[i], (long + [1], [no, 1])):
+            assert found.item() == pytest.approx(sum(row[t].item() for row, t in zip(forward(gap, answer).log_softmax(-1), answer)), abs=1e-3)
+
+@pytest.mark.parametrize("text, item", [("item_7", 7), ("item_07", -1), ("item_40", -1), ("item_7 item_8", -1), ("item_", -1), ("xitem_7", -1)])
+def test_what_names_an_item(p5, text, item): assert p5.named([text]) == [item]
+
+def test_vectors_cannot_start_elsewhere(p5):
+    with pytest.raises(ValueError, match="every vector starts at random"): p5.train(p5.log, start=("items",))
 
 def test_items_are_scored_as_the_loss_scores_them(p5, split):
     log, rows = p5.whole_log(split), split.at("test")[:5]

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from ..data.schema import Interactions
 from ..index.ids import sequential_index
 from ..index.leak import name_places
-from .pipeline import P5, corpus
+from .pipeline import P5, corpus, label_log_probs
 from ..pretrain.backbone import Published, load_t5, save_t5
 from ..pretrain.generate import beam
 from ..pretrain.packed import pad
@@ -27,7 +27,7 @@ from ..prompt.template import Template
 from ..text.subwords import Subwords
 
 # %% ../../nbs/70_predict/725_literal.ipynb #19109f7a
-ITEM = re.compile(r"item_(\d+)")
+ITEM = re.compile(r"item_(0|[1-9]\d*)(?!\d)")     # as `items_text` writes it: no zeros in front
 
 class Numbered(Subwords):
     "Subwords that write each item with the number it has in some order."
@@ -57,7 +57,8 @@ class Literal(P5):
         self.words = Numbered(self.words, name_places(self.index))
         self.model = T5(self.config()).eval()
 
-    def train(self, log, folder=None, mixture=None, start=(), **learner): # as for `P5`; no vector starts anywhere but at random
+    def train(self, log, folder=None, mixture=None, start=None, **learner): # as for `P5`
+        if start: raise ValueError(f"start is {start!r}: here every vector starts at random")
         return super().train(log, folder, mixture, (), **learner)
 
 # %% ../../nbs/70_predict/725_literal.ipynb #2415066b
@@ -90,7 +91,7 @@ def first_word(self:Literal, number:str, gaps:list, words:list # answers, marked
 @torch.no_grad()
 def texts(self:Literal, number:str, gaps:list, beams:int=20, most:int=10 # pieces
          )->tuple:                                                       # for each question its best texts; (questions, beams) log-probabilities
-    "What free beam search writes, best first for each piece it is long, as in the paper."
+    "What free beam search writes, best first by log-probability per piece."
     out, log_p = [None]*len(gaps), np.empty((len(gaps), beams))
     for rows, b in self.asks(number, gaps, 32):
         ids, each = beam(self.model, b.ids, b.ids > 0, beams, most, keep=beams, whole_word_ids=b.whole_word_ids, as_published=not self.whole_words)
@@ -131,10 +132,7 @@ def spell(self:Literal, number:str, gaps:list,
     "How probable each of some items is as the answer."
     names, out = pad([self.words.encode(f"item_{i}") + [1] for i in range(len(self.items))], -100), np.empty(items.shape)
     for rows, states, bias in self.read(number, gaps, 8):
-        labels = names[items[rows]]
-        before = torch.cat([torch.zeros_like(labels[..., :1]), labels[..., :-1].clamp(min=0)], -1)
-        log_p = self.model.scores(self.model.decode(before, states, bias)).float().log_softmax(-1)
-        out[rows] = (log_p.gather(-1, labels.clamp(min=0)[..., None])[..., 0]*(labels >= 0)).sum(-1).numpy()
+        out[rows] = label_log_probs(self.model, states, bias, names[items[rows]])
     return out
 
 # %% ../../nbs/70_predict/725_literal.ipynb #6712bcb9

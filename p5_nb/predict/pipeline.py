@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MAX_ITEMS', 'TEXTS', 'NEUTRAL', 'expected_star', 'P5', 'title_vectors', 'known_rows', 'star_words',
-           'corpus', 'count_words', 'same_log', 'find']
+           'corpus', 'count_words', 'same_log', 'label_log_probs', 'find']
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #164eff4a
 import hashlib, re
@@ -302,17 +302,21 @@ def star(self:P5, number:str, gaps:list)->np.ndarray: # expected stars
     return expected_star(self.first_word(number, gaps, [f"▁{s}" for s in self.stars]), self.stars).numpy()
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #4a9ee6a0
+def label_log_probs(model, states, bias, labels # (rows, answers, pieces), −100 after the end
+                   )->np.ndarray:               # (rows, answers)
+    "Log-probabilities of whole answers, several to each source."
+    before = torch.cat([torch.zeros_like(labels[..., :1]), labels[..., :-1].clamp(min=0)], -1)
+    log_p = model.scores(model.decode(before, states, bias)).float().log_softmax(-1)
+    return (log_p.gather(-1, labels.clamp(min=0)[..., None])[..., 0]*(labels >= 0)).sum(-1).numpy()
+
 @patch
 @torch.no_grad()
 def answer_log_probs(self:P5, number:str, gaps:list, answers:list # texts
                     )->np.ndarray:                                # (questions, answers)
     "How probable each text is as the whole answer."
     labels = pad([self.words.encode(a) + [1] for a in answers], -100)
-    out, before = np.empty((len(gaps), len(answers))), torch.cat([torch.zeros_like(labels[:, :1]), labels[:, :-1].clamp(min=0)], 1)
-    for rows, states, bias in self.read(number, gaps):
-        log_p = self.model.scores(self.model.decode(before.expand(len(rows), *before.shape), states, bias)).float().log_softmax(-1)
-        picked = log_p.gather(-1, labels.clamp(min=0).expand(len(rows), *labels.shape)[..., None])[..., 0]
-        out[rows] = (picked*(labels >= 0)).sum(-1)
+    out = np.empty((len(gaps), len(answers)))
+    for rows, states, bias in self.read(number, gaps): out[rows] = label_log_probs(self.model, states, bias, labels.expand(len(rows), *labels.shape))
     return out
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #821a9056
