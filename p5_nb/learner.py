@@ -8,6 +8,8 @@ __all__ = ['SCHEDULES', 'P5_RECIPE', 'cosine', 'linear', 'make_optimiser', 'rand
 
 # %% ../nbs/00_start/005_learner.ipynb #255f24ab
 import json, math, os, re, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 # %% ../nbs/00_start/005_learner.ipynb #d9f53ec0
@@ -15,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from fastcore.basics import patch
-from .core import atomic_path, choose_threads, fast_bf16, peak_rss_mb, progress, seed_everything
+from .core import atomic_path, choose_threads, cores, fast_bf16, noise_from, peak_rss_mb, progress, quickest, seed_everything, with_threads
 
 # %% ../nbs/00_start/005_learner.ipynb #2b0eee6c
 def cosine(step:int, steps:int, warmup:float=0.05 # share of the steps
@@ -76,6 +78,7 @@ class Learner:
                  *, optimiser:str="adamw", betas:tuple=(0.9, 0.99), eps:float=1e-8, decay_all:bool=False, # see `make_optimiser`
                  schedule:str="cosine",    # cosine or linear
                  accumulate:int=1,         # batches that make one step together
+                 abreast:bool=False,       # give each of them a thread where that is quicker; the model must draw its noise as `core.noise` says
                  better:str=None,          # measure of `valid` by which the best weights are kept
                  patience:int=None,        # stop after so many validations without a better one
                  tensorboard:bool=False,   # write TensorBoard's events into the folder too
@@ -84,9 +87,9 @@ class Learner:
         self.model, self.loss, self.batches, self.epochs, self.lr, self.seed = model, loss, batches, epochs, lr, seed
         self.warmup, self.clip, self.valid, self.save_seconds = warmup, clip, valid, save_seconds
         self.valid_every = valid_every or (1 if better else None)
-        self.better, self.patience, self.accumulate, self.tensorboard, self.live = better, patience, accumulate, tensorboard, live
+        self.better, self.patience, self.accumulate, self.abreast, self.tensorboard, self.live = better, patience, accumulate, abreast, tensorboard, live
         self.recipe = dict(optimiser=optimiser, betas=list(betas), eps=eps, weight_decay=weight_decay, decay_all=decay_all, schedule=schedule,
-                           accumulate=accumulate, better=better, patience=patience, valid_every=self.valid_every if better else None)
+                           accumulate=accumulate, abreast=abreast, better=better, patience=patience, valid_every=self.valid_every if better else None)
         self.folder = folder and Path(folder)
         self.check(); self.start()
         self.optimiser = make_optimiser(model, optimiser, lr, weight_decay, betas, eps, decay_all)
@@ -97,7 +100,7 @@ def start(self:Learner):
     "Nothing seen, nothing logged."
     self.log, self.step, self.epoch, self.place = [], 0, 0, 0
     self.seconds, self.total_loss, self.steps_in_loss, self.parts = 0., 0., 0, {}
-    self.bf16, self.threads = False, None
+    self.bf16, self.threads, self.workers, self.pool = False, None, 1, None
     self.expected = self.memory = self.board = self.shown = None
     self.best, self.best_epoch, self.best_weights, self.stale = None, 0, {}, 0
 
@@ -107,6 +110,7 @@ def check(self:Learner):
     "Refuse what cannot be meant."
     if self.epochs < 1: raise ValueError(f"epochs is {self.epochs}: train for at least one")
     if self.accumulate < 1: raise ValueError(f"accumulate is {self.accumulate}: a step needs at least one batch")
+    if self.abreast and self.accumulate < 2: raise ValueError("abreast asks for batches side by side, but accumulate is 1: give at least 2")
     if self.recipe["schedule"] not in SCHEDULES: raise ValueError(f"schedule is {self.recipe['schedule']!r}: choose {' or '.join(SCHEDULES)}")
     if self.patience is not None and (self.patience < 1 or not self.better): raise ValueError(f"patience is {self.patience} and better is {self.better!r}: give at least 1, and the name of the measure to watch")
     if self.better and not self.valid: raise ValueError(f"better is {self.better!r}, but there is no valid(model) to measure it")
@@ -122,27 +126,31 @@ def device(self:Learner): return next(self.model.parameters()).device.type
 
 # %% ../nbs/00_start/005_learner.ipynb #b147a625
 @patch
-def backward(self:Learner, batch) -> tuple: # loss, its parts, its weight in the step
-    "Add the gradients of a batch, times its weight."
-    with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16): loss = self.loss(self.model, batch)
+def backward(self:Learner, batch, place:int=0 # of the batch in its step
+            ) -> tuple: # loss, its parts, its weight in the step, gradients times the weight
+    "Loss and gradients of a batch."
+    own = noise_from(self.seed, self.step, place) if self.abreast and self.device == "cpu" else nullcontext()
+    with own, torch.autocast(self.device, torch.bfloat16, enabled=self.bf16, cache_enabled=not self.abreast): loss = self.loss(self.model, batch)
     loss, parts = loss if isinstance(loss, tuple) else (loss, {})
     weight = sum(count for _, count in parts.values()) or 1 if self.accumulate > 1 else 1
-    (weight*loss.float()).backward()
-    return loss, parts, weight
+    return loss.item(), parts, weight, torch.autograd.grad(weight*loss.float(), self.taught, allow_unused=True)
 
 # %% ../nbs/00_start/005_learner.ipynb #16c3728a
+@patch(as_prop=True)
+def taught(self:Learner): return [p for p in self.model.parameters() if p.requires_grad]
+
 @patch
 def gradients(self:Learner, *batches) -> float: # their loss
     "Gradients of some batches as if they were one, and notes for the log."
     total = weights = 0
-    for batch in batches:
-        loss, parts, weight = self.backward(batch)
-        total += weight*loss.item(); weights += weight
+    for loss, parts, weight, grads in (self.pool.map if self.workers > 1 else map)(self.backward, batches, range(len(batches))):
+        total += weight*loss; weights += weight
         for name, (part, count) in parts.items():
             before = self.parts.get(name, (0., 0))
             self.parts[name] = before[0] + part, before[1] + count
-    for p in self.model.parameters():
-        if weights > 1 and p.grad is not None: p.grad /= weights
+        for p, g in zip(self.taught, grads): p.grad = g if p.grad is None else p.grad if g is None else p.grad + g
+    for p in self.taught:
+        if weights > 1 and p.grad is not None: p.grad = p.grad/weights
     return total/weights
 
 # %% ../nbs/00_start/005_learner.ipynb #d92b420e
@@ -165,7 +173,7 @@ def plan(self:Learner) -> dict:
     return dict(epochs=self.epochs, lr=self.lr, seed=self.seed, steps=self.steps, warmup=self.warmup, clip=self.clip, shapes=shapes, **self.recipe)
 
 # %% ../nbs/00_start/005_learner.ipynb #41714514
-_KEPT = "step epoch place log threads bf16 seconds expected memory total_loss steps_in_loss parts best best_epoch stale".split()
+_KEPT = "step epoch place log threads workers bf16 seconds expected memory total_loss steps_in_loss parts best best_epoch stale".split()
 
 # %% ../nbs/00_start/005_learner.ipynb #c795a18c
 @patch
@@ -179,7 +187,7 @@ def save(self:Learner):
 
 # %% ../nbs/00_start/005_learner.ipynb #414cace8
 _FORMER = dict(optimiser="adamw", betas=[0.9, 0.99], eps=1e-8, weight_decay=0., decay_all=False, schedule="cosine",
-              accumulate=1, better=None, patience=None, valid_every=None)       # what files written before these options existed stand for
+              accumulate=1, abreast=False, better=None, patience=None, valid_every=None)       # what files written before these options existed stand for
 
 # %% ../nbs/00_start/005_learner.ipynb #a8e362a7
 @patch
@@ -252,19 +260,44 @@ def _finish(device:str):
 
 # %% ../nbs/00_start/005_learner.ipynb #f33021fc
 @patch
+def open_pool(self:Learner, workers:int, threads:int):
+    "So many threads of Python, which share torch's threads."
+    self.pool, self.workers, self.threads = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads//workers,)), workers, threads
+
+@patch
+def try_out(self:Learner, batches:list, run=map):
+    "Compute gradients and forget them."
+    for _ in run(self.backward, batches): pass
+
+@patch
+def choose_ways(self:Learner, batches:list # a few
+               ):
+    "Choose by trying: the precision, the number of threads, and whether batches go side by side."
+    def try_bf16(bf16): self.bf16 = bf16; self.try_out(batches[:2])
+    self.bf16 = fast_bf16() and quickest({False: with_threads(1, lambda: try_bf16(False)), True: with_threads(1, lambda: try_bf16(True))}, times=2)
+    most, one_by_one = int(os.environ.get("OMP_NUM_THREADS") or cores()), lambda: self.try_out(batches)
+    self.threads = choose_threads(one_by_one)
+    if not self.abreast or most < 2: return
+    before = self.threads
+    self.open_pool(min(self.accumulate, most), most)
+    side_by_side = with_threads(most//self.workers, lambda: self.try_out(batches, self.pool.map))
+    if quickest({"side by side": side_by_side, "one by one": with_threads(before, one_by_one)}) == "one by one": self.workers, self.threads = 1, before
+
+# %% ../nbs/00_start/005_learner.ipynb #3a6a8287
+@patch
 def choose_speed(self:Learner, batches:list # of one epoch
                 ):
-    "Probe bf16 and the number of threads, and estimate seconds and memory of the run; weights, optimiser and random state are left as they were."
+    "Probe bf16 and the ways to use the cores, and estimate seconds and memory of the run; weights, optimiser and random state are left as they were."
     device, random = self.device, random_state(self.device)
-    self.bf16, before = fast_bf16(device), peak_mb(device)
-    some = batches[::-(-len(batches)//24)]
-    self.threads = choose_threads(lambda: [self.backward(batch) for batch in some[:4]]) if device == "cpu" else torch.get_num_threads()
-    torch.set_num_threads(self.threads)
+    before, some = peak_mb(device), batches[::-(-len(batches)//24)]
+    if device == "cpu": self.choose_ways(some[:4])
+    else: self.bf16, self.threads = fast_bf16(device), torch.get_num_threads()
+    torch.set_num_threads(self.threads//self.workers)
     _finish(device); start = time.perf_counter()
-    for batch in some: self.backward(batch)
+    self.try_out(some, self.pool.map if self.workers > 1 else map)
     _finish(device); self.expected = (time.perf_counter() - start)/len(some)*len(batches)*self.epochs
     self.estimate_memory(before)
-    self.optimiser.zero_grad(); set_random_state(random)
+    set_random_state(random)
 
 # %% ../nbs/00_start/005_learner.ipynb #d724689c
 @patch
@@ -285,7 +318,7 @@ def announce(self:Learner):
     memory = ""
     if self.memory and self.memory["total"] > 0:                     # not where the system does not tell
         memory = "; about {total:,.0f} MB of memory, of which weights {weights:,.0f}, gradients {gradients:,.0f}, optimiser {optimiser:,.0f}, activations {activations:,.0f}".format(**self.memory)
-    print(f"training: {self.steps:,} steps{began}, about {f'{left/60:.1f} minutes' if left > 90 else f'{left:.0f} seconds'} on {self.threads} thread(s){memory}", flush=True)
+    print(f"training: {self.steps:,} steps{began}, about {f'{left/60:.1f} minutes' if left > 90 else f'{left:.0f} seconds'} on {self.threads} thread(s){f', {self.workers} batches side by side' if self.workers > 1 else ''}{memory}", flush=True)
 
 # %% ../nbs/00_start/005_learner.ipynb #1cc8d007
 @patch
@@ -300,9 +333,12 @@ def fit(self:Learner):
     try:
         if self.checkpoint and self.checkpoint.exists(): self.load()
         else: seed_everything(self.seed); self.choose_speed(epoch_batches); self.expected += making*self.epochs
-        torch.set_num_threads(self.threads)
+        if self.workers > 1 and not self.pool: self.open_pool(self.workers, self.threads)
+        torch.set_num_threads(self.threads//self.workers)
         self.announce(); self.run_epochs()
     finally:
+        if self.pool: self.pool.shutdown()
+        self.pool = None
         torch.set_num_threads(before)
         if self.board: self.board.close()
     self.restore_best(); self.model.eval()

@@ -70,7 +70,8 @@ class _Product(nn.Module):
         for row in (self.item.weight[n_items], self.offset.weight): nn.init.zeros_(row)
 
     def forward(self, users, hist, items): # (b,), (b, longest), (b or 1, k) → (b, k)
-        return (self.user(users)[:, None] * self.item(items)).sum(2) + self.offset(items)[..., 0]
+        user, item = self.user(users), self.item(items)
+        return (user @ item[0].T if len(items) == 1 else (user[:, None] * item).sum(2)) + self.offset(items)[..., 0]
 
 # %% ../../nbs/30_baselines/330_direct.ipynb #0deb90c6
 class _Layers(_Product):

@@ -117,11 +117,11 @@ def _batches(lengths, size, rng):
 # %% ../../nbs/30_baselines/350_sequences.ipynb #d48c5a77
 class _Reader:
     "Settings, training and scoring of a network that reads histories."
-    def __init__(self, d=64, loss="ce", max_items=50, dropout=.2, epochs=20, lr=1e-3, batch=2048, seed=0):
+    def __init__(self, d=64, loss="ce", max_items=50, dropout=.2, epochs=20, lr=1e-3, batch=2048, seed=0, device="cpu"):
         if loss not in ("ce", "bce"): raise ValueError(f"loss is {loss!r}: choose ce (softmax over all items) or bce (one drawn item)")
         if min(d, max_items, batch) < 1: raise ValueError(f"d is {d}, max_items {max_items}, batch {batch}: each is at least 1")
         self.d, self.loss_name, self.max_items, self.dropout = d, loss, max_items, dropout
-        self.epochs, self.lr, self.batch, self.seed = epochs, lr, batch, seed
+        self.epochs, self.lr, self.batch, self.seed, self.device = epochs, lr, batch, seed, device
 
     def example(self, rows, users, rng): # → inputs, targets ("nothing" where there is none), drawn items or None
         hist, target = rows[:, :-1], rows[:, 1:]
@@ -130,10 +130,10 @@ class _Reader:
         return hist, target, self.unbought.draw(asked, 1, rng)[:, 0]
 
     def loss(self, net, batch):
-        hist, target, drawn = batch
+        hist, target, drawn = (x if x is None else x.to(self.device) for x in batch)
         asked = target < self.n_items
         h, t = net.states(hist)[asked].float(), target[asked]           # only real targets go through the softmax
-        return softmax_loss(h, net.item.weight, t, self.n_items) if drawn is None else binary_loss(h, net.item.weight, t, drawn)
+        return softmax_loss(h, net.item.weight, t, self.n_items, 4096 if h.is_cuda else 256) if drawn is None else binary_loss(h, net.item.weight, t, drawn)
 
 # %% ../../nbs/30_baselines/350_sequences.ipynb #6ca4ab1d
 @patch
@@ -155,7 +155,7 @@ def fit(self:_Reader,
     (rows, users), self.n_items = _pieces(sequences, n_items, self.max_items + 1), n_items
     if self.loss_name == "bce": self.unbought = Unbought(sequences, n_items)
     torch.manual_seed(self.seed)
-    self.net = self.network()
+    self.net = self.network().to(self.device)
     self.learner = Learner(self.net, self.loss, lambda epoch: self.batches(rows, users, epoch), self.epochs, self.lr, self.seed, **learner).fit()
     return self
 
@@ -174,8 +174,8 @@ def score(self:_Reader,
     for part in np.array_split(lengths.argsort(), -(-len(asked) // 64) or 1):
         hist = np.full((len(part), lengths[part].max(initial=1)), self.n_items)
         for row, i in zip(hist, part): row[:lengths[i]] = asked[i]
-        states = self.net.states(torch.from_numpy(hist))[np.arange(len(part)), lengths[part] - 1]
-        out[part] = states @ self.net.item.weight[:self.n_items].T
+        states = self.net.states(torch.from_numpy(hist).to(self.device))[np.arange(len(part)), lengths[part] - 1]
+        out[part] = (states @ self.net.item.weight[:self.n_items].T).cpu()
     return out
 
 @patch
@@ -186,7 +186,7 @@ class GRU4Rec(_Reader):
     "A GRU over the history (Hidasi et al. 2016), here with the softmax over all items (`ce`) or one drawn item (`bce`)."
     def __init__(self,
         d:int=64, # length of a row, and of a state
-        **kw # loss, max_items, dropout, epochs, lr, batch (items a step), seed
+        **kw # loss, max_items, dropout, epochs, lr, batch (items a step), seed, device (cpu or cuda)
     ): super().__init__(d, **kw)
     def network(self): return _Recurrent(self.n_items, self.d, self.max_items, self.dropout)
 
@@ -196,7 +196,7 @@ class SASRec(_Reader):
         d:int=64, # length of a row, and of a state
         layers:int=2, # blocks of attention
         heads:int=2, # of each block
-        **kw # loss, max_items, dropout, epochs, lr, batch (items a step), seed
+        **kw # loss, max_items, dropout, epochs, lr, batch (items a step), seed, device (cpu or cuda)
     ):
         super().__init__(d, **kw)
         if d % heads: raise ValueError(f"d is {d} and heads {heads}: d must be a multiple of heads")
@@ -210,7 +210,7 @@ class BERT4Rec(SASRec):
         d:int=64, # length of a row, and of a state
         share:float=.6, # of the items that is covered; the paper's value on Beauty
         alone:float=.1, # share of the histories of which only the last item is covered
-        **kw # layers, heads, max_items, dropout, epochs, lr, batch (items a step), seed
+        **kw # layers, heads, max_items, dropout, epochs, lr, batch (items a step), seed, device (cpu or cuda)
     ):
         super().__init__(d, **kw)
         if self.loss_name != "ce": raise ValueError("loss is 'bce': BERT4Rec is taught with ce only")

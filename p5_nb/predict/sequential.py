@@ -27,14 +27,15 @@ from ..pretrain.t5 import T5Config
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #11f89990
 PRESETS = {
-    "smoke": dict(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_decoder_layers=1, dropout=0.1, epochs=8, lr=5e-3, budget=256),
+    "smoke": dict(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_decoder_layers=1, dropout=0.1, epochs=8, lr=5e-3, budget=128),
     "small": dict(d_model=128, d_kv=32, d_ff=512, num_layers=2, num_decoder_layers=1, dropout=0.2, epochs=10, lr=2e-3, budget=512),
-    "full": dict(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=24, lr=2e-3, budget=512)}
+    "full": dict(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=24, lr=2e-3, budget=512),
+    "large": dict(d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_decoder_layers=6, dropout=0.1, epochs=16, lr=5e-4, budget=512)}            # T5-small's sizes; for a GPU
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #87182b3b
 class Sequential:
     "A generative next-item recommender for bare histories."
-    def __init__(self, index, preset:str="small", # smoke, small or full
+    def __init__(self, index, preset:str="small", # smoke, small, full or large
                  seed:int=0, max_items:int=20,    # items of history that are read
                  own:bool=True                    # the last token of a name is the item's own; False: names share all tokens, and say all there is to know
                 ):
@@ -47,6 +48,14 @@ class Sequential:
                           p["d_model"]//p["d_kv"], dropout_rate=p["dropout"])
         seed_everything(seed)
         self.model = ItemT5(config, words, max_items, self.trie.children[-1] if own else None).eval()
+
+    @property
+    def device(self): return self.model.words.device
+
+    def to(self, device):
+        "Move to a processor, such as \"cuda\"."
+        self.model.to(device); self.trie = self.trie.to(device)
+        return self
 
     def __repr__(self): return f"Sequential {self.preset!r}: {sum(p.numel() for p in self.model.parameters()):,} weights, {self.index}"
 
@@ -66,9 +75,9 @@ def fit(self:Sequential, sequences:list,  # training sequences, one integer arra
     def loss(model, batch):
         rows, epoch = batch
         history = pad([pieces[i][0] for i in rows])
-        answers = [history[:, 1:]] + ([pad(also(rows, epoch))] if also else [])
-        return model.next_item_loss(history, first[rows], torch.stack(answers, -1))
-    return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder,
+        answers = torch.stack([history[:, 1:]] + ([pad(also(rows, epoch))] if also else []), -1)
+        return model.next_item_loss(*(x.to(self.device) for x in (history, first[rows], answers)))
+    return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder, accumulate=2, abreast=True,
                    valid=valid and (lambda _: valid(self)), valid_every=max(1, p["epochs"]//4)).fit()
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #96f75f3e
@@ -85,11 +94,11 @@ def recommend(self:Sequential, histories:list,  # one integer array per user
     items, scores = np.full((len(histories), k), -1), np.full((len(histories), k), -np.inf)
     for start in progress(range(0, len(order), batch), "recommending"):
         rows = order[start:start + batch]
-        read = pad([histories[r][-self.max_items:] for r in rows])
+        read = pad([histories[r][-self.max_items:] for r in rows]).to(self.device)
         states, bias = self.model.read_histories(read), self.model.look_back(read, (read >= 0).sum(1)[:, None])
-        seen = pad([histories[r] for r in rows]) if filter_seen else None
+        seen = pad([histories[r] for r in rows]).to(self.device) if filter_seen else None
         found, score = beam_search(self.model, states, bias, trie or self.trie, self.offsets, max(beams, k), seen, self.model.level_log_probs)
-        items[rows, :found.shape[1]], scores[rows, :found.shape[1]] = found[:, :k], score[:, :k]
+        items[rows, :found.shape[1]], scores[rows, :found.shape[1]] = found[:, :k].cpu(), score[:, :k].cpu()
     return items, scores
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #2cf5c252

@@ -38,7 +38,7 @@ class Pen(SlowPen):
     def __init__(self, model:T5, states:Tensor, cross_bias:Tensor):
         self.model, self.cross_bias = model, cross_bias
         self.source = [block.layer[1].EncDecAttention.keys_values(states) for block in model.decoder.block]
-        self.own = None          # for each block keys and values (batch, beams, heads, written, d_kv)
+        self.own, self.beams = None, 1          # for each block keys and values (batch·beams, heads, written, d_kv)
 
 # %% ../../nbs/50_pretrain/535_generate.ipynb #4daf5c77
 @patch
@@ -47,16 +47,16 @@ def step(self:Pen, tokens:Tensor # (batch, beams) what each beam wrote last; the
     "One more token."
     model, own = self.model, []
     x = model.dropout(model.embed(tokens))
-    past = model.decoder.distance_bias(1 + (self.own[0][0].shape[3] if self.own else 0), last=1)
+    past = model.decoder.distance_bias(1 + (self.own[0][0].shape[2] if self.own else 0), last=1)
     for i, block in enumerate(model.decoder.block):
         itself, look, ff = block.layer
-        y = itself.layer_norm(x)
-        new = [n.unflatten(0, tokens.shape) for n in itself.SelfAttention.keys_values(y.reshape(-1, 1, y.shape[-1]))]
-        own.append([torch.cat([old, n], 3) for old, n in zip(self.own[i], new)] if self.own else new)
-        x = x + itself.dropout(itself.sub(y.reshape(-1, 1, y.shape[-1]), None, past, [kept.flatten(0, 1) for kept in own[i]])).reshape(x.shape)
+        attention = itself.SelfAttention
+        query, *new = attention.project(itself.layer_norm(x).reshape(-1, 1, x.shape[-1]), attention.q, attention.k, attention.v)
+        own.append([torch.cat([old, n], 2) for old, n in zip(self.own[i], new)] if self.own else new)
+        x = x + itself.dropout(attention.look(query, *own[i], past)).reshape(x.shape)
         x = x + look.dropout(look.sub(look.layer_norm(x), None, self.cross_bias, self.source[i]))
         x = x + ff.dropout(ff.sub(ff.layer_norm(x)))
-    self.own = own
+    self.own, self.beams = own, tokens.shape[1]
     return model.decoder.dropout(model.decoder.final_layer_norm(x))
 
 # %% ../../nbs/50_pretrain/535_generate.ipynb #418e8580
@@ -64,8 +64,8 @@ def step(self:Pen, tokens:Tensor # (batch, beams) what each beam wrote last; the
 def reorder(self:Pen, beam:Tensor # (batch, new beams) which old beam each goes on from
            ):
     "Go on from other beams."
-    rows = torch.arange(len(beam), device=beam.device)[:, None]
-    self.own = [[kept[rows, beam] for kept in block] for block in self.own]
+    rows = (beam + self.beams*torch.arange(len(beam), device=beam.device)[:, None]).flatten()
+    self.own = [[kept.index_select(0, rows) for kept in block] for block in self.own]
 
 # %% ../../nbs/50_pretrain/535_generate.ipynb #0a2d796f
 @patch

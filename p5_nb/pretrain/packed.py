@@ -29,13 +29,38 @@ class ItemT5(T5):
         self.recency = nn.Embedding(max_items + 1, config.num_heads)
         nn.init.zeros_(self.recency.weight)
         self.own = config.vocab_size - (0 if places is None else places.numel())       # number of the first token that is an item's own
+        shared, own = self.shared.weight.detach().split((self.own, config.vocab_size - self.own))
+        self.shared, self.items = nn.Embedding(self.own, config.d_model, _weight=shared.clone()), nn.Parameter(own.clone())
 
-    def embed(self, ids):
-        "Vectors of words; for items the sum of their name's vectors."
-        first = self.config.vocab_size
-        x = self.shared(ids.clamp(max=first - 1))
-        if ids.numel() == 0 or ids.max() < first: return x
-        return torch.where((ids >= first)[..., None], self.shared(self.words[(ids - first).clamp(min=0)]).sum(-2), x)
+# %% ../../nbs/50_pretrain/560_packed.ipynb #2f0e0e17
+@patch
+def table(self:ItemT5) -> Tensor: # (vocab_size, d_model)
+    "The vectors of all tokens."
+    return torch.cat([self.shared.weight, self.items])
+
+@patch
+def item_vectors(self:ItemT5, items:Tensor # (…) item numbers
+                ) -> Tensor:               # (…, d_model)
+    "The sum of the vectors of each item's name."
+    words = self.words[items]
+    if not len(self.items): return self.shared(words).sum(-2)
+    return self.shared(words[..., :-1]).sum(-2) + F.embedding(words[..., -1] - self.own, self.items)
+
+@patch
+def embed(self:ItemT5, ids):
+    "Vectors of words; for items the sum of their name's vectors."
+    first = self.config.vocab_size
+    if ids.numel() == 0 or ids.max() < self.own: return self.shared(ids)
+    if ids.min() >= first: return self.item_vectors(ids - first)
+    return torch.where((ids >= first)[..., None], self.item_vectors((ids - first).clamp(min=0)), F.embedding(ids.clamp(max=first - 1), self.table()))
+
+@patch
+def scores(self:ItemT5, x:Tensor,               # (..., d_model)
+           tokens:slice=slice(None)             # which part of the vocabulary
+          ) -> Tensor:                          # (..., tokens)
+    "Unnormalised scores of the next token."
+    start, stop, _ = tokens.indices(self.config.vocab_size)
+    return (x*self.config.d_model**-.5) @ (self.shared.weight if stop <= self.own else self.table())[start:stop].T
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #c1f5a3f0
 @patch
@@ -58,16 +83,35 @@ def look_back(self:ItemT5, history:Tensor,  # (batch, items)
     return bias + hide((age >= 0) & (history >= 0)[:, None])[:, None]
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #3c26baf2
+class _Branches(torch.autograd.Function):
+    "Each branch's rows times its own vectors; the slopes are products of the same kind."
+    @staticmethod
+    def forward(ctx, rows, own, count): # (n, d_model) in the order of branches, (branches, width, d_model), rows of each branch
+        ctx.save_for_backward(rows, own); ctx.count = count
+        out = rows.new_empty(len(rows), own.shape[1])
+        for r, vectors, o in zip(rows.split(count), own, out.split(count)): torch.mm(r, vectors.T, out=o)
+        return out
+
+    @staticmethod
+    def backward(ctx, slope):
+        rows, own = ctx.saved_tensors
+        d_rows, d_own = torch.empty_like(rows), torch.empty_like(own)
+        for g, r, vectors, dr, dv in zip(slope.split(ctx.count), rows.split(ctx.count), own, d_rows.split(ctx.count), d_own):
+            torch.mm(g, vectors, out=dr); torch.mm(g.T, r, out=dv)
+        return d_rows, d_own, None
+
+# %% ../../nbs/50_pretrain/560_packed.ipynb #80809bdb
 @patch
 def branch_scores(self:ItemT5, x:Tensor,   # (n, d_model)
                   branch:Tensor            # (n,) the branch each row is in
                  ) -> Tensor:              # (n, width) scores of the branch's places, very negative where there is no item
     "Scores of the items of one branch each."
-    own = self.shared.weight[-self.places.numel():].view(*self.places.shape, -1)
-    order, count = branch.argsort(), torch.bincount(branch, minlength=len(own)).tolist()
-    parts = zip(own, (x[order]*self.config.d_model**-.5).split(count))
-    scores = torch.cat([rows @ vectors.T for vectors, rows in parts if len(rows)])
-    return scores[order.argsort()].masked_fill(self.places[branch] < 0, -1e9)
+    x, own = x.float()*self.config.d_model**-.5, self.items.view(*self.places.shape, -1)
+    if x.is_cuda: scores = (x @ self.items.T).view(len(x), *self.places.shape)[torch.arange(len(x), device=x.device), branch]      # there all at once is quicker
+    else:
+        order, count = branch.argsort(), torch.bincount(branch, minlength=len(own)).tolist()
+        scores = _Branches.apply(x[order], own, count)[order.argsort()]
+    return scores.masked_fill(self.places[branch] < 0, -1e9)
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #47077acd
 @patch
@@ -115,13 +159,12 @@ def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories w
 def start_from(self:ItemT5, vectors:Tensor # (items, dims ≤ d_model) positions of the items
               ):
     "Begin with the items' positions as their vectors, at the scale of fresh weights."
-    x = torch.zeros(len(vectors), self.config.d_model)
+    x = torch.zeros(len(vectors), self.config.d_model, device=self.shared.weight.device)
     x[:, :vectors.shape[1]] = vectors*self.config.d_model**.5/vectors.norm(dim=1).clamp(min=1e-9).mean()
-    self.shared.weight[self.words[:, -1]] = x
+    self.items[self.words[:, -1] - self.own] = x
     for level in range(self.words.shape[1] - 1):
         token, count = self.words[:, level].unique(return_counts=True)
-        mean = torch.zeros_like(self.shared.weight).index_add_(0, self.words[:, level], x)[token]/count[:, None]
-        self.shared.weight[token] = mean
+        self.shared.weight[token] = torch.zeros_like(self.shared.weight).index_add_(0, self.words[:, level], x)[token]/count[:, None]
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #c5d3be30
 def windows(sequences:list,      # one integer array per user

@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['T5Config', 'Dropout', 'T5LayerNorm', 'distance_bucket', 'T5Attention', 'T5FeedForward', 'T5Layer', 'T5Block',
-           'T5Stack', 'hide', 'T5', 'shift_right', 'load_published']
+           'T5Stack', 'distance_table', 'hide', 'T5', 'shift_right', 'load_published']
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #26d4133f
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #86a912bc
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
+from ..core import noise
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #861c88a6
 @dataclass
@@ -55,18 +57,36 @@ class Dropout(nn.Module):
     def forward(self, x):
         if not self.training or self.cut == 0: return x
         n = x.numel()
-        noise = torch.empty((n + 7)//8, dtype=torch.int64, device=x.device).random_(-2**63, None)
-        keep = noise.view(torch.uint8)[:n].view(x.shape) >= self.cut
-        return x*(keep.to(x.dtype)*(256/(256 - self.cut)))
+        drawn = torch.empty((n + 7)//8, dtype=torch.int64, device=x.device).random_(-2**63, None, generator=noise())
+        byte = drawn.view(torch.uint8)[:n].view(x.shape).to(x.dtype)
+        return x*F.threshold(byte, self.cut - 1, 0, inplace=True).clamp_(max=1).mul_(256/(256 - self.cut))
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #2df0ff5b
+class _Rescale(torch.autograd.Function):
+    "Rows scaled to root mean square one, times a weight."
+    @staticmethod
+    def forward(ctx, x, weight, eps):
+        r = torch.rsqrt((x*x).mean(-1, keepdim=True) + eps)
+        n = x*r
+        ctx.save_for_backward(n, r, weight)
+        return n*weight
+
+    @staticmethod
+    def backward(ctx, slope):
+        n, r, weight = ctx.saved_tensors
+        along = slope*n
+        return torch.addcmul(slope*weight, n, (along @ weight)[..., None]/len(weight), value=-1).mul_(r), along.flatten(0, -2).sum(0), None
+
+# %% ../../nbs/50_pretrain/530_t5.ipynb #7a786abf
 class T5LayerNorm(nn.Module):
     "Scale to root mean square one, then by a learnt weight (RMSNorm)."
     def __init__(self, d:int, eps:float=1e-6):
         super().__init__()
         self.weight, self.eps = nn.Parameter(torch.ones(d)), eps
 
-    def forward(self, x): return x*torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)*self.weight
+    def forward(self, x):
+        if x.is_cuda: return F.rms_norm(x, self.weight.shape, self.weight, self.eps)          # there torch has it in one piece
+        return _Rescale.apply(x, self.weight, self.eps)
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #b6e0a23a
 def distance_bucket(distance:Tensor,      # integers, key position − query position
@@ -95,15 +115,21 @@ class T5Attention(nn.Module):
 
     def split(self, y): return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def keys_values(self, source): return self.split(self.k(source)), self.split(self.v(source))
+    def project(self, x, *maps): # (rows, positions, d_model) → for each map (rows, heads, positions, d_kv)
+        return [self.split(y) for y in F.linear(x, torch.cat([m.weight for m in maps])).chunk(len(maps), -1)]      # one product is quicker than several
+
+    def keys_values(self, source): return self.project(source, self.k, self.v)
 
     def forward(self, x,      # (rows, queries, d_model)
                 source,       # (rows, keys, d_model) where keys and values come from
                 bias,         # broadcasts to (rows, heads, queries, keys); large negative where looking is forbidden
                 kept=None     # keys and values computed before, instead of a source
                ):
-        k, v = kept or self.keys_values(source)
-        share = self.dropout((self.split(self.q(x)) @ k.transpose(-1, -2) + bias).softmax(-1))
+        if x is source: return self.look(*self.project(x, self.q, self.k, self.v), bias)
+        return self.look(self.split(self.q(x)), *(kept or self.keys_values(source)), bias)
+
+    def look(self, q, k, v, bias): # each (rows, heads, positions, d_kv) → (rows, queries, d_model)
+        share = self.dropout((q @ k.transpose(-1, -2) + bias).softmax(-1))
         return self.o((share @ v).transpose(1, 2).flatten(2))
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #2feff101
@@ -148,13 +174,19 @@ class T5Stack(nn.Module):
         self.final_layer_norm, self.dropout = T5LayerNorm(c.d_model, c.layer_norm_epsilon), Dropout(c.dropout_rate)
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #a5b81ccc
+@lru_cache(maxsize=512)
+def distance_table(keys:int, queries:int, both_ways:bool, num_buckets:int, max_distance:int, device) -> Tensor: # (queries, keys)
+    "Bucket numbers of the last queries of a row; the same in every step, so computed once."
+    with torch.inference_mode(False):
+        at = torch.arange(keys, device=device)
+        return distance_bucket(at[None] - at[-queries:, None], both_ways, num_buckets, max_distance)
+
 @patch
 def distance_bias(self:T5Stack, n:int, # positions that are looked at
                   last:int=None        # of these, how many look, counted from the end; None: all
                  ) -> Tensor:          # (1, heads, last, n)
     "The learnt number of each head for each distance."
-    at = torch.arange(n, device=self.final_layer_norm.weight.device)
-    bucket = distance_bucket(at[None] - at[-(last or n):, None], not self.decoder, self.c.relative_attention_num_buckets, self.c.relative_attention_max_distance)
+    bucket = distance_table(n, last or n, not self.decoder, self.c.relative_attention_num_buckets, self.c.relative_attention_max_distance, self.final_layer_norm.weight.device)
     return self.block[0].layer[0].SelfAttention.relative_attention_bias(bucket).permute(2, 0, 1)[None]
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #ec5d9c00

@@ -1,11 +1,12 @@
 """Users per second of constrained beam search: ours beside `generate` of transformers, same weights, same lists, both sides in one run.
 
-    python tests/bench/bench_beam.py [users] [threads] [folder for the record]
+    python tests/bench/bench_beam.py [users] [threads] [folder for the record] [cpu or cuda]
 
 text prompts: 90 to 110 source tokens of a vocabulary of 8,000 words. bare histories: 1 to 20 items of three tokens each.
-12,101 items with names of three tokens, beam 20, 20 items returned, fp32, a model of width 128 with 3 + 3 layers and random weights.
-`generate` gets its mask from a Python function that walks the same trie, a look-up for each beam and step. Each side sorts its users by length and
-is given the better of several batch sizes. Lists are compared user by user, order included.
+12,101 items with names of three tokens, beam 20, 20 items returned, fp32 without TF32, random weights; two sizes: width 64 with 2 + 1 layers (the dial `paper`) and width 128 with 3 + 3.
+`generate` gets its mask from a Python function that walks the same trie, a look-up for each beam and step. Each side sorts its users by length and is given the best of several
+batch sizes, each the best of several rounds. Lists are compared user by user, order included. Beside the rates: the products that each side computes (MFLOP a user), and their rate
+as a share of what products of 2048 × 2048 reach on the machine. That share bounds what a search with the same lists can gain: both must compute in fp32.
 """
 import os, sys
 THREADS = sys.argv[2] if len(sys.argv) > 2 else str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
@@ -14,8 +15,9 @@ import json, tempfile, time
 from functools import lru_cache
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5ForConditionalGeneration
-from p5_nb.core import peak_rss_mb, seed_everything
+from p5_nb.core import matmul_seconds, peak_rss_mb, seed_everything
 from p5_nb.index.ids import random_index
 from p5_nb.index.trie import build_trie, walk
 from p5_nb.predict.beam import beam_search
@@ -25,14 +27,17 @@ from p5_nb.pretrain.t5 import T5, T5Config, hide
 from p5_nb.results import new_record, save_record
 
 LEVELS, BEAMS = 3, 20
+SIZES = {"64 wide, 2 + 1 layers": (64, 16, 2, 1), "128 wide, 3 + 3 layers": (128, 32, 3, 3)}
+BATCHES = {"cpu": dict(generate=(16, 64), ours=(32, 64, 256)), "cuda": dict(generate=(64, 256), ours=(256, 1024, 4096))}
+ROUNDS = {"cpu": 3, "cuda": 2}
 
-def both(vocabulary):
+def both(vocabulary, d, d_kv, layers, decoder_layers, device):
     "The same random weights twice: ours, theirs."
-    model = T5(T5Config(vocabulary, 128, 32, 512, 3, 3, 4)).eval()
+    model = T5(T5Config(vocabulary, d, d_kv, 4*d, layers, decoder_layers, 4)).eval()
     with torch.no_grad(): model.shared.weight.mul_(2)                # random weights are nearly uniform otherwise, and ties would decide
     with tempfile.TemporaryDirectory() as folder:
         save_t5(model, folder)
-        return model, T5ForConditionalGeneration.from_pretrained(folder).eval()
+        return model.to(device), T5ForConditionalGeneration.from_pretrained(folder).eval().to(device)
 
 def sources(kind, users, index, first, rng):
     "Token numbers of each user's question, shortest first."
@@ -40,50 +45,70 @@ def sources(kind, users, index, first, rng):
     else: rows = [(index.codes[rng.integers(len(index), size=min(20, 1 + rng.geometric(.13)))] + first + np.cumsum([0, *index.sizes[:-1]])).ravel() for _ in range(users)]
     return sorted(rows, key=len)
 
-def batches(rows, size):
+def batches(rows, size, device):
     for start in range(0, len(rows), size):
-        ids = pad(rows[start:start + size], 0)
+        ids = pad(rows[start:start + size], 0).to(device)
         yield ids, ids > 0
 
 def ours(model, rows, size, trie, offsets):
-    found = [beam_search(model, model.encode(ids, real), hide(real)[:, None, None], trie, offsets, BEAMS) for ids, real in batches(rows, size)]
-    return torch.cat([items for items, _ in found]), torch.cat([score for _, score in found])
+    found = [beam_search(model, model.encode(ids, real), hide(real)[:, None, None], trie, offsets, BEAMS) for ids, real in batches(rows, size, model.shared.weight.device)]
+    return torch.cat([items for items, _ in found]).cpu(), torch.cat([score for _, score in found]).cpu()
 
 def theirs(model, rows, size, trie, offsets):
+    trie = trie.to("cpu")
     @lru_cache(None)
     def follow(begun):
         node = 0
         for level, token in enumerate(begun): node = trie.children[level][node, token - offsets[level]]
         return ((trie.children[len(begun)][node] >= 0).nonzero()[:, 0] + offsets[len(begun)]).tolist()
     found = [model.generate(ids, attention_mask=real.long(), max_new_tokens=LEVELS, num_beams=BEAMS, num_return_sequences=BEAMS, length_penalty=0., output_scores=True, return_dict_in_generate=True,
-                            prefix_allowed_tokens_fn=lambda _, begun: follow(tuple(begun[1:].tolist()))) for ids, real in batches(rows, size)]
-    return walk(trie, torch.cat([f.sequences[:, 1:1 + LEVELS] for f in found]) - torch.tensor(offsets)).view(len(rows), BEAMS), torch.cat([f.sequences_scores for f in found]).view(len(rows), BEAMS)
+                            prefix_allowed_tokens_fn=lambda _, begun: follow(tuple(begun[1:].tolist()))) for ids, real in batches(rows, size, model.device)]
+    return walk(trie, torch.cat([f.sequences[:, 1:1 + LEVELS].cpu() for f in found]) - torch.tensor(offsets)).view(len(rows), BEAMS), torch.cat([f.sequences_scores.cpu() for f in found]).view(len(rows), BEAMS)
+
+def seconds(work, device):
+    start = time.perf_counter(); found = work()
+    if device == "cuda": torch.cuda.synchronize()
+    return time.perf_counter() - start, found
+
+def compare(kind, size, users, device, index, rng, peak):
+    "Both sides on one kind of question and one size of model."
+    first = 8_000 if kind == "text prompts" else 2
+    offsets = [first + int(n) for n in np.cumsum([0, *index.sizes[:-1]])]
+    (model, published), trie = both(first + sum(index.sizes), *SIZES[size], device), build_trie(index).to(device)
+    asked, found, rate, products = sources(kind, users, index, first, rng), {}, {}, {}
+    some = asked if device == "cpu" else asked[::max(1, users//512)]         # where generate is slow, it is asked for fewer users of the same lengths
+    for side, search, made, rows in (("generate", theirs, published, some), ("ours", ours, model, asked)):
+        with FlopCounterMode(display=False) as counter: search(made, some[:32], 32, trie, offsets)
+        products[side] = counter.get_total_flops()/32e6
+        found[side] = search(made, some, BATCHES[device][side][0], trie, offsets)
+        for _ in range(ROUNDS[device]):
+            for batch in BATCHES[device][side]:
+                if batch > len(rows): continue
+                took, _ = seconds(lambda: search(made, rows, batch, trie, offsets), device)
+                rate[side, batch] = max(rate.get((side, batch), 0), len(rows)/took)
+    same = (found["ours"][0] == found["generate"][0]).all(1).float().mean().item()
+    best = {side: max((r, batch) for (s, batch), r in rate.items() if s == side) for side in found}
+    row = dict(tokens=round(float(np.mean([len(r) for r in asked])), 1), same_lists=same, compared=len(some), largest_difference=float((found["ours"][1] - found["generate"][1]).abs().max()),
+               users_per_s={f"{side}, batch {batch}": round(r, 1) for (side, batch), r in rate.items()}, ratio_best=round(best["ours"][0]/best["generate"][0], 2),
+               mflop_per_user={side: round(p, 1) for side, p in products.items()}, share_of_peak={side: round(best[side][0]*products[side]*1e6/peak, 3) for side in products})
+    print(f"{kind}, {size}: {row['tokens']} tokens, the same lists for {same:.1%} of {len(some)} users, scores at most {row['largest_difference']:.1e} apart")
+    for (side, batch), r in rate.items(): print(f"  {side:9} batch {batch:4}  {r:10.1f} users/s")
+    print(f"  ratio {row['ratio_best']} (best against best); MFLOP a user {row['mflop_per_user']}, share of the machine's fp32 rate {row['share_of_peak']}")
+    return row
 
 @torch.no_grad()
-def main(users=256, folder=None):
+def main(users=256, folder=None, device="cpu"):
     seed_everything(0); begun = time.perf_counter()
-    index, rng, rows = random_index(12_101, levels=LEVELS, seed=0), np.random.default_rng(0), {}
-    trie = build_trie(index)
-    for kind, first in (("text prompts", 8_000), ("bare histories", 2)):
-        offsets = [first + int(n) for n in np.cumsum([0, *index.sizes[:-1]])]
-        model, published = both(first + sum(index.sizes))
-        asked, found, rate = sources(kind, users, index, first, rng), {}, {}
-        for side, search, made, sizes in (("generate", theirs, published, (16, 64)), ("ours", ours, model, (32, 64, 256))):
-            search(made, asked[:8], 8, trie, offsets)                # warm up
-            for size in sizes:
-                start = time.perf_counter(); found[side] = search(made, asked, size, trie, offsets)
-                rate[side, size] = users/(time.perf_counter() - start)
-        same = (found["ours"][0] == found["generate"][0]).all(1).float().mean().item()
-        best = {side: max((r, size) for (s, size), r in rate.items() if s == side) for side in found}
-        rows[kind] = dict(tokens=round(float(np.mean([len(r) for r in asked])), 1), same_lists=same, largest_difference=float((found["ours"][1] - found["generate"][1]).abs().max()),
-                          users_per_s={f"{side}, batch {size}": round(r, 1) for (side, size), r in rate.items()}, ratio_best=round(best["ours"][0]/best["generate"][0], 2), ratio_batch_64=round(rate["ours", 64]/rate["generate", 64], 2))
-        print(f"{kind}: {rows[kind]['tokens']} tokens, the same lists for {same:.1%} of {users} users, scores at most {rows[kind]['largest_difference']:.1e} apart")
-        for (side, size), r in rate.items(): print(f"  {side:9} batch {size:4}  {r:8.1f} users/s")
-        print(f"  ratio {rows[kind]['ratio_best']} (best against best), {rows[kind]['ratio_batch_64']} (batch 64 against batch 64), {torch.get_num_threads()} threads")
+    index, rng = random_index(12_101, levels=LEVELS, seed=0), np.random.default_rng(0)
+    peak = 2*2048**3/min(matmul_seconds(torch.float32, device, (2048,)*3) for _ in range(10))
+    where = torch.cuda.get_device_name(0) if device == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"{where}: products of 2048 × 2048 in fp32 at {peak/1e9:,.0f} GFLOP/s")
+    rows = {f"{kind}, {size}": compare(kind, size, users, device, index, rng, peak) for kind in ("text prompts", "bare histories") for size in SIZES}
     print(json.dumps(rows))
     if folder:
-        best = {side: max(r for s, r in rows["text prompts"]["users_per_s"].items() if s.startswith(side)) for side in ("ours", "generate")}
-        said = dict(name="beam-search", ours=best["ours"], theirs=best["generate"], ratio=rows["text prompts"]["ratio_best"], summary=f"users per second, beam {BEAMS}, prompts of about 100 tokens, the same lists; theirs: generate with prefix_allowed_tokens_fn, the better batch size")
-        save_record(new_record("bench-beam", "random names", "bench", "beam search", {}, dict(users=users, beams=BEAMS, levels=LEVELS, threads=torch.get_num_threads()), dict(train_seconds=0., predict_seconds=time.perf_counter() - begun, peak_rss_mb=peak_rss_mb()), 0, "full", rows=rows, **said), folder)
+        text = rows["text prompts, 128 wide, 3 + 3 layers"]
+        best = {side: max(r for s, r in text["users_per_s"].items() if s.startswith(side)) for side in ("ours", "generate")}
+        said = dict(name=f"beam-search-{device}", ours=best["ours"], theirs=best["generate"], ratio=text["ratio_best"], summary=f"users per second, beam {BEAMS}, prompts of about 100 tokens, 128 wide, 3 + 3 layers, the same lists; theirs: generate with prefix_allowed_tokens_fn, the best batch size")
+        save_record(new_record(f"bench-beam-{device}", "random names", "bench", "beam search", {}, dict(users=users, beams=BEAMS, levels=LEVELS, threads=torch.get_num_threads(), gflops=round(peak/1e9)), dict(train_seconds=0., predict_seconds=time.perf_counter() - begun, peak_rss_mb=peak_rss_mb()), 0, "full", rows=rows, **said), folder)
 
-if __name__ == "__main__": main(*map(int, sys.argv[1:2]), folder=sys.argv[3] if len(sys.argv) > 3 else None)
+if __name__ == "__main__": main(*map(int, sys.argv[1:2]), folder=sys.argv[3] if len(sys.argv) > 3 else None, device=sys.argv[4] if len(sys.argv) > 4 else "cpu")

@@ -64,7 +64,8 @@ def ours(vocabulary, words, sequences, together, epochs=10):
     with FlopCounterMode(display=False) as counter: loss(model, batches[0]).backward()
     flops = counter.get_total_flops()/sum(int(lengths[i] + 1 - first[i]) for i in batches[0])
     model.zero_grad()
-    learner = Learner(model, loss, lambda epoch: batches, epochs if together else 1).fit()
+    learner = Learner(model, loss, lambda epoch: batches, epochs if together else 1, accumulate=2, abreast=True).fit()
+    print(f"ours: {learner.threads} thread(s), {learner.workers} batches side by side, {'bf16' if learner.bf16 else 'fp32'}")
     return learner.epochs*sum(int(lengths[i] + 1 - first[i]) for b in batches for i in b)/learner.seconds, flops
 
 def products():
