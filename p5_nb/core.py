@@ -147,7 +147,8 @@ def _bf16_gain(device, size, seconds):
 def fast_bf16(
     device:str="cpu", # "cpu" or "cuda"
 )->bool: # measured once a process, in about 0.2 s
-    "Is a bf16 matrix product at least 1.3 times faster than a float32 one, here and now?"
+    "Is a bf16 matrix product at least 1.3 times faster than a float32 one, here and now? `$P5NB_BF16`, 0 or 1, answers instead."
+    if said := os.environ.get("P5NB_BF16"): return said == "1"
     if device != "cpu": return _bf16_gain(device, (4096, 4096, 4096), 0.2) > 1.3
     return _bf16_gain(device, (64, 256, 512), 0.05) > 0.5 and _bf16_gain(device, (1024, 256, 512), 0.15) > 1.3
 

@@ -7,7 +7,7 @@ import craft as rules
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-QUIET = dict(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="agg", PYTHONWARNINGS="ignore", HF_HUB_OFFLINE="1", P5NB_PROGRESS="0")
+QUIET = dict(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="agg", PYTHONWARNINGS="ignore", HF_HUB_OFFLINE="1", P5NB_PROGRESS="0", P5NB_BF16="0")
 ENV = {**os.environ, **QUIET, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}      # one thread a worker, as many workers as cores
 
 def run(*command, cwd=ROOT):

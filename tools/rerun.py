@@ -4,7 +4,7 @@ from pathlib import Path
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
-QUIET = dict(MPLBACKEND="module://matplotlib_inline.backend_inline", IN_TEST="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", PYTHONWARNINGS="ignore", HF_HUB_OFFLINE="1", P5NB_PROGRESS="0", P5NB_STATIC="1")
+QUIET = dict(MPLBACKEND="module://matplotlib_inline.backend_inline", IN_TEST="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", PYTHONWARNINGS="ignore", HF_HUB_OFFLINE="1", P5NB_PROGRESS="0", P5NB_BF16="0", P5NB_STATIC="1")
 REAL = "beauty sports toys musical musical-ratings digital-music gift-cards all-beauty ml-latest-small lastfm2k".split()       # sets that lay here when the pages were stored
 SKIP = re.compile(r"^#\| *slow\b|nbdev_export\(", re.M)          # with `eval: false`, which p5_nb.cli.ready marks, what nbdev_test leaves out
 RELATIVE = .02                                                   # what two machines may differ in a number with decimals

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 # %% ../../nbs/40_index/420_trie.ipynb #0d53e006
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 from .ids import ItemIndex
 
@@ -51,8 +52,8 @@ def build_trie(index:ItemIndex) -> Trie:
         at = following.argsort() if level == len(index.sizes) - 1 else np.arange(len(begun))       # what a step leads to: an item, or a node
         children.append(make_table(begun//size, begun % size, at, (int(node.max()) + 1, size)))
         node = at[following]
-        under.append(torch.from_numpy(node))
-    sizes = tuple(torch.bincount(nodes) for nodes in under)
+        under.append(torch.from_numpy(node.astype(np.int32)))
+    sizes = tuple(torch.bincount(nodes).int() for nodes in under)
     return Trie(tuple(children), tuple(under), torch.from_numpy(index.codes.astype(np.int32)), sizes)
 
 # %% ../../nbs/40_index/420_trie.ipynb #9a9fe43a
@@ -88,16 +89,16 @@ def walk(trie:Trie, codes:Tensor # (n, levels)
     if codes.shape[1] != len(trie.children): raise ValueError(f"names of {codes.shape[1]} tokens in a trie of {len(trie.children)} levels")
     node = torch.zeros(len(codes), dtype=torch.long)
     for level, table in enumerate(trie.children):
-        node = torch.where(node < 0, -1, table[node.clamp(min=0)].gather(1, codes[:, level:level + 1])[:, 0])
+        node = torch.where(node < 0, -1, table[node.clamp(min=0)].gather(1, codes[:, level:level + 1])[:, 0].long())
     return node
 
 # %% ../../nbs/40_index/420_trie.ipynb #f0e37660
 @dataclass(frozen=True)
 class SparseTable:
-    "A table (nodes, tokens) of next nodes, stored by its filled places; `table[nodes]` gives its rows, −1 where nothing follows."
+    "A table (nodes, tokens) of next nodes, stored by its filled places."
     start:Tensor   # (nodes + 1,) where each node's places begin
-    token:Tensor   # (filled,)
-    child:Tensor   # (filled,)
+    token:Tensor   # (filled + most,) the rest is room for the last row's stretch
+    child:Tensor   # (filled + most,)
     shape:tuple    # nodes, tokens
     most:int       # children of one node, at most
 
@@ -105,21 +106,36 @@ class SparseTable:
     def of(cls, node, token, child, shape):
         "From filled places in the order of nodes."
         each = np.bincount(node, minlength=shape[0])
-        return cls(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (np.concatenate([[0], each.cumsum()]), token, child)), tuple(shape), int(each.max(initial=0)))
+        most = int(each.max(initial=0))
+        small = lambda x, room=0: torch.from_numpy(np.concatenate([x, np.zeros(room)]).astype(np.int32))
+        return cls(small(np.concatenate([[0], each.cumsum()])), small(token, most), small(child, most), tuple(shape), most)
 
     def __len__(self): return self.shape[0]
     def to(self, device): return replace(self, start=self.start.to(device), token=self.token.to(device), child=self.child.to(device))
 
-    def __getitem__(self, node): # (…) node numbers → (…, tokens)
-        at = self.start[node][..., None] + torch.arange(self.most, device=node.device)
-        there, at = at < self.start[node + 1][..., None], at.clamp(max=len(self.token) - 1)
-        rows = self.child.new_full((*node.shape, self.shape[1] + 1), -1)              # the extra column takes what is not there
-        return rows.scatter_(-1, self.token[at].masked_fill(~there, self.shape[1]), self.child[at])[..., :-1]
-
 # %% ../../nbs/40_index/420_trie.ipynb #2efc9bd2
+@patch
+def candidates(self:SparseTable, node # (…) node numbers
+              ) -> tuple:             # tokens (…, most), next nodes (…, most), −1 where a node has fewer children
+    "The children of nodes."
+    begin = self.start[node]
+    there = torch.arange(self.most, dtype=torch.int32, device=begin.device) < (self.start[node + 1] - begin)[..., None]
+    stretch = lambda x: x.unfold(0, self.most, 1)[begin]
+    return stretch(self.token), stretch(self.child).where(there, -1)
+
+@patch
+def __getitem__(self:SparseTable, node): # (…) node numbers → (…, tokens)
+    "Whole rows of the table, −1 where nothing follows."
+    token, child = self.candidates(node)
+    rows = child.new_full((*child.shape[:-1], self.shape[1] + 1), -1)              # the extra column takes what is not there
+    return rows.scatter_(-1, token.long().masked_fill(child < 0, self.shape[1]), child)[..., :-1]
+
+# %% ../../nbs/40_index/420_trie.ipynb #1b9ab6da
 def filled(table) -> tuple: # node, token, child; each (filled places,)
     "The filled places of a level."
-    if isinstance(table, SparseTable): return torch.arange(len(table), device=table.start.device).repeat_interleave(table.start.diff()), table.token, table.child
+    if isinstance(table, SparseTable):
+        n = len(table.token) - table.most
+        return torch.arange(len(table), device=table.start.device).repeat_interleave(table.start.diff()), table.token[:n], table.child[:n]
     node, token = (table >= 0).nonzero(as_tuple=True)
     return node, token, table[node, token]
 
@@ -135,5 +151,5 @@ def only(trie:Trie, allowed:Tensor # (items,) booleans: in stock, in a category,
         open_ = torch.bincount(node, minlength=table.shape[0]) > 0
     if not open_.any(): raise ValueError(f"none of the {len(allowed)} items is allowed: there is nothing to recommend")
     there = allowed & (trie.sizes[-1] > 0)                                # a trie of some items may be cut down further
-    sizes = tuple(torch.bincount(nodes[there], minlength=len(size)) for nodes, size in zip(trie.under, trie.sizes))
+    sizes = tuple(torch.bincount(nodes[there], minlength=len(size)).int() for nodes, size in zip(trie.under, trie.sizes))
     return replace(trie, children=tuple(children), sizes=sizes)

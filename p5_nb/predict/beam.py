@@ -10,10 +10,11 @@ from functools import partial
 
 # %% ../../nbs/70_predict/700_beam.ipynb #8f77baab
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # %% ../../nbs/70_predict/700_beam.ipynb #ae348766
-from ..index.trie import Trie
+from ..index.trie import SparseTable, Trie
 from ..pretrain.generate import SlowPen
 from ..pretrain.t5 import T5
 
@@ -68,15 +69,19 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
     total, node = torch.zeros(batch, 1, device=device), torch.zeros(batch, 1, dtype=torch.long, device=device)
     for level, (table, offset) in enumerate(zip(trie.children, offsets)):
         score = (log_probs or partial(token_log_probs, model))(pen.step(last), level, node.clamp(min=0), offset, table.shape[1])
-        following = table[node.clamp(min=0)]
+        token, following = table.candidates(node.clamp(min=0)) if isinstance(table, SparseTable) else (None, table[node.clamp(min=0)])
         shut = (following < 0) | (node < 0)[..., None]
-        if forbidden is not None: shut |= closed(trie, level, node, forbidden)
+        gone = closed(trie, level, node, forbidden) if forbidden is not None else None
+        if token is not None: token = token.long(); score, gone = score.gather(-1, token), gone if gone is None else gone.gather(-1, token)
+        if gone is not None: shut = shut | gone
         score = (score + total[..., None]).masked_fill(shut, -torch.inf).flatten(1)
         total, best = score.topk(min(k, score.shape[1]), dim=1)
-        beam, token = best//table.shape[1], best % table.shape[1]
-        node, last = torch.where(total > -torch.inf, following[rows, beam, token], -1), token + offset
+        beam, place = best//following.shape[-1], best % following.shape[-1]
+        node = torch.where(total > -torch.inf, following[rows, beam, place].long(), -1)
+        last = offset + (place if token is None else token[rows, beam, place])
         if level < len(offsets) - 1: pen.reorder(beam)
-    return node, total
+    missing = (0, k - node.shape[1])
+    return F.pad(node, missing, value=-1), F.pad(total, missing, value=-torch.inf)
 
 # %% ../../nbs/70_predict/700_beam.ipynb #19691f93
 @torch.no_grad()

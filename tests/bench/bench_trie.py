@@ -61,10 +61,11 @@ def measure(n, rng, device="cpu"):
     beams = rng.integers(n, size=(USERS, BEAMS))                             # each beam is on the way to some item
     forbidden = torch.from_numpy(np.sort(rng.integers(n, size=(USERS, 20)))).to(device)
     nodes = [torch.zeros(USERS, BEAMS, dtype=torch.long, device=device), *(u[torch.from_numpy(beams).to(device)] for u in trie.under[:-1])]
-    row = dict(items=n, build_s=round(built, 2), mb=round(bytes_of(trie)/2**20, 1), look_up_ms=[round(best(lambda: t[node], device=device), 4) for t, node in zip(trie.children, nodes)],
+    look_up = lambda t, node: t.candidates(node) if isinstance(t, SparseTable) else t[node]           # as the search does
+    row = dict(items=n, build_s=round(built, 2), mb=round(bytes_of(trie)/2**20, 1), look_up_ms=[round(best(lambda: look_up(t, node), device=device), 4) for t, node in zip(trie.children, nodes)],
                closed_ms=[round(best(lambda: closed(trie, level, node, forbidden), device=device), 4) for level, node in enumerate(nodes)])
     if device == "cuda":
-        row["graph_look_up_ms"] = [round(best(recorded(lambda: t[node]), device=device), 4) for t, node in zip(trie.children, nodes)]
+        row["graph_look_up_ms"] = [round(best(recorded(lambda: look_up(t, node)), device=device), 4) for t, node in zip(trie.children, nodes)]
         row["graph_closed_ms"] = [round(best(recorded(lambda: closed(trie, level, node, forbidden)), device=device), 4) for level, node in enumerate(nodes)]
     if n <= (10**6 if device == "cpu" else 10**5):
         gc.collect(); tracemalloc.start()
