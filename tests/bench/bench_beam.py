@@ -78,9 +78,8 @@ def compare(kind, size, users, device, index, rng, peak):
     asked, found, rate, products = sources(kind, users, index, first, rng), {}, {}, {}
     some = asked if device == "cpu" else asked[::max(1, users//512)]         # where generate is slow, it is asked for fewer users of the same lengths
     for side, search, made, rows in (("generate", theirs, published, some), ("ours", ours, model, asked)):
-        with FlopCounterMode(display=False) as counter: search(made, some[:32], 32, trie, offsets)
-        products[side] = counter.get_total_flops()/32e6
-        found[side] = search(made, some, BATCHES[device][side][0], trie, offsets)
+        with FlopCounterMode(display=False) as counter: found[side] = search(made, some, BATCHES[device][side][0], trie, offsets)          # also warms up
+        products[side] = counter.get_total_flops()/len(some)/1e6
         for _ in range(ROUNDS[device]):
             for batch in BATCHES[device][side]:
                 if batch > len(rows): continue
