@@ -29,7 +29,7 @@ from ..pretrain.t5 import T5Config
 PRESETS = {
     "smoke": dict(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_decoder_layers=1, dropout=0.1, epochs=8, lr=5e-3, budget=128),
     "small": dict(d_model=128, d_kv=32, d_ff=512, num_layers=2, num_decoder_layers=1, dropout=0.2, epochs=10, lr=3e-3, budget=512),
-    "full": dict(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=24, lr=2e-3, budget=512),
+    "full": dict(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_decoder_layers=1, dropout=0.2, epochs=36, lr=3e-3, budget=512),
     "large": dict(d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_decoder_layers=6, dropout=0.1, epochs=16, lr=5e-4, budget=512)}            # T5-small's sizes; for a GPU
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #87182b3b
