@@ -12,7 +12,7 @@ from p5_nb.data.market import load_market
 ROOT = Path(__file__).resolve().parent.parent
 
 def run(*command, cwd, **env):
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env={k: v for k, v in {**os.environ, **env}.items() if k not in ("PYTHONPATH", "P5NB_DATA")}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env={k: v for k, v in {**os.environ, **env}.items() if k not in ("PYTHONPATH", "P5NB_DATA", "VIRTUAL_ENV")}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout
 
