@@ -32,7 +32,7 @@ class ItemIndex:
         if self.codes.ndim != 2 or self.codes.shape[1] != len(self.sizes): raise ValueError(f"codes {self.codes.shape} do not fit {len(self.sizes)} level sizes")
         if (self.codes < 0).any() or (self.codes >= np.array(self.sizes)).any(): raise ValueError(f"a token lies outside the level sizes {self.sizes}")
         names, counts = np.unique(self.codes, axis=0, return_counts=True)
-        if len(names) < len(self.codes): raise ValueError(f"items share the name {tuple(names[counts > 1][0])}; every item needs its own")
+        if len(names) < len(self.codes): raise ValueError(f"items share the name {tuple(names[counts > 1][0].tolist())}; every item needs its own")
         self.codes.flags.writeable = False
 
     def __len__(self): return len(self.codes)

@@ -56,7 +56,7 @@ def beam_search(model,                 # a T5 (p5_nb.pretrain.t5) or a subclass
                 forbidden:Tensor=None, # (batch, n) items not to return, −1 for none
                 log_probs=None         # (hidden, level, node, first, size) → (batch, beams, size); default: over the whole vocabulary
                ) -> tuple:             # items (batch, k), −1 where there are fewer; log-probabilities (batch, k)
-    "The k most probable items of each source, by beam search over the trie."
+    "k probable items of each source, by beam search over the trie; with few beams the most probable may be missed."
     batch, device, n_items = len(states), states.device, len(trie.under[-1])
     if len(offsets) != len(trie.children): raise ValueError(f"{len(offsets)} offsets for a trie of {len(trie.children)} levels")
     if forbidden is not None:
