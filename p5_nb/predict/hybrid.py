@@ -38,9 +38,12 @@ def reciprocal_ranks(tables:list, weights:list,
     "The weighted sum of 1/(start + place); what is not listed gets nothing."
     total = 0
     for w, t in zip(weights, tables, strict=True):
-        best = np.argsort(-t, axis=1, kind="stable")[:, :depth]
+        row, item = np.nonzero(t > 0)                                   # few items are listed, so only those are sorted
+        best = np.lexsort((-t[row, item], row))                         # row by row, equal scores by item number
+        row, item = row[best], item[best]
+        place = np.arange(len(row)) - np.searchsorted(row, row)
         points = np.zeros(t.shape)
-        np.put_along_axis(points, best, np.where(np.take_along_axis(t, best, 1) > 0, 1/(start + 1 + np.arange(best.shape[1])), 0), 1)
+        points[row, item] = np.where(place < depth, 1/(start + 1 + place), 0)
         total = total + w*points
     return total
 
