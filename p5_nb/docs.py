@@ -439,7 +439,7 @@ def gallery(self:Site)->str:
     return "\n".join(lines)
 
 # %% ../nbs/00_start/008_docs.ipynb #47f19f05
-SEEN = {True: "left out", False: "ranked"}
+SEEN = {True: "left out", False: "ranked", None: "not known"}
 
 def _row(cells): return f"| {' | '.join(str(c) for c in cells)} |"
 

@@ -17,7 +17,7 @@ from .ids import ItemIndex
 def co_purchase(sequences:list,   # training sequences, one integer array per user
                 n_items:int,
                 decay:float=0.7,  # weight lost with each step between two purchases
-                reach:int=20      # steps to look ahead
+                reach:int=20      # pairs fewer than this many steps apart count
                ) -> sp.csr_matrix: # (items, items) symmetric
     "How often two items are bought near each other, near pairs counting more."
     if not len(sequences): raise ValueError("no sequences: names by company need at least one history")
