@@ -1,7 +1,7 @@
 "What the lesson on span corruption does not test: any mask there and back, any length, both vocabularies, and the loss of a trusted implementation."
 import numpy as np, pytest, torch
 from dataclasses import asdict
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from p5_nb.data.market import load_market
 from p5_nb.learner import Learner
 from p5_nb.pretrain.spans import SpanCorruption, corrupt, mend, sentinel_ids, span_counts, span_mask, window_lengths
@@ -24,9 +24,14 @@ def test_any_mask_there_and_back(mask):
 
 @settings(deadline=None)
 @given(length=st.integers(2, 700), noise=st.floats(.01, .5), mean_span=st.floats(1, 12), seed=st.integers(0, 99))
+@example(length=3, noise=.5, mean_span=1., seed=0)
 def test_counts_of_any_mask(length, noise, mean_span, seed):
+    wanted = min(max(round(length*noise), 1), length - 1)
+    if max(round(wanted/mean_span), 1) > length - wanted:                         # as many spans as that have nothing between them
+        with pytest.raises(ValueError, match="as many kept parts"): span_counts(length, noise, mean_span)
+        return
     taken, spans = span_counts(length, noise, mean_span)
-    assert taken == min(max(round(length*noise), 1), length - 1)
+    assert taken == wanted
     mask = span_mask(length, np.random.default_rng(seed), noise, mean_span)
     assert len(mask) == length and mask.sum() == taken and not mask[0] and mask[-1] and (np.diff(mask.astype(int)) == 1).sum() == spans
 
