@@ -445,6 +445,12 @@ def _row(cells): return f"| {' | '.join(str(c) for c in cells)} |"
 
 def _numbers(metrics, measures): return [f"{metrics[m]:.4f}" if m in metrics else "" for m in measures]
 
+def _about(record):
+    "What sets a row apart besides its model."
+    notes = [f"{record['levels']} tokens" if "levels" in record else "", {"counting": "after counting", "along": "counting along", "waves": "as waves"}.get(record.get("first"), ""),
+             "learnt from validation purchases too" if "valid" in str(record["protocol"].get("fitted_on")) else ""]
+    return "".join(f", {n}" for n in notes if n)
+
 def _leaks(record): return " **(leaks)**" if record.get("leaks") or str(record.get("index")).endswith("-published") else ""
 
 # %% ../nbs/00_start/008_docs.ipynb #5df57014
@@ -454,10 +460,13 @@ def _table(self:Site, kind, paper, ours):
     test = lambda r: r["metrics"].get("test", {})
     measures = list(dict.fromkeys(m for r in paper for m in r["metrics"])) or list(dict.fromkeys(m for r in ours for m in test(r)))
     if not measures: return ""
+    if len(measures) > 40:                                                # every prompt has its own: too wide for a table
+        lines = [f"- {r['model']}: [{r['dial']}, seed {r['seed']}, {len(test(r)):,} measures]({self.link('../data/results/' + r['run'] + '.json', 'docs/x.md')})" for r in ours]
+        return "\n".join(["", f"## {kind[1]}, {kind[0]}", "", f"Read in [the table of all families]({self.link('../nbs/90_paper/910_families.ipynb', 'docs/x.md')}).", "", *lines])
     rows = [[f"*{r['model']}*{_leaks(r)}", *_numbers(r["metrics"], measures), SEEN[r["protocol"]["filter_seen"]], "", f"{re.sub(',[^,]*$', '', r['paper'])}, {r['table']}"] for r in paper]
     for r in sorted(ours, key=lambda r: (r["protocol"].get("filter_seen", False), test(r).get(measures[0], 0))):
         record = f"[{r['dial']}, seed {r['seed']}, fitted in {r['cost'].get('train_seconds', 0):,.1f} s]({self.link('../data/results/' + r['run'] + '.json', 'docs/x.md')})"
-        rows.append([r["model"] + _leaks(r), *_numbers(test(r), measures), SEEN.get(r["protocol"].get("filter_seen"), ""), r["index"] or "", record])
+        rows.append([r["model"] + _about(r) + _leaks(r), *_numbers(test(r), measures), SEEN.get(r["protocol"].get("filter_seen"), ""), r["index"] or "", record])
     head = [_row(["model", *measures, "seen items", "item names", "from"]), "|" + "---|"*(len(measures) + 4)]
     return "\n".join(["", f"## {kind[1]}, {kind[0]}", "", *head, *map(_row, rows)])
 
