@@ -43,7 +43,7 @@ def test_the_records_hold_what_the_code_gives(beauty, name, make):
     records = read_records(dataset="amazon14-beauty", task="sequential", model=name, dial="full")
     assert {r["protocol"]["filter_seen"] for r in records} == {True, False}
     for r in records:
-        assert r["protocol"] | {"filter_seen": None} == {"split": "leave-one-out", "ranking": "full", "filter_seen": None, "ties": "file", "score_ties": "average", "fitted_on": "train", "selected_on": "valid"}
+        assert r["protocol"] | {"filter_seen": None} == {"split": "leave-one-out", "ranking": "full", "filter_seen": None, "ties": "file", "score_ties": "average", "fitted_on": "train", "selected_on": "valid", "settings_tried": len(r["tried"])}
         model = make(r["knobs"]).fit(beauty.sequences(), beauty.n_items)
         assert hit5(model, beauty, filter_seen=r["protocol"]["filter_seen"]) == pytest.approx(r["metrics"]["test"]["hit@5"], abs=1e-9)
 
