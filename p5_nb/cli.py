@@ -277,8 +277,9 @@ def results(
     measures:tuple=("hit@5", "ndcg@5", "hit@10", "ndcg@10")
 )->int:
     "Show run records as a table."
+    from p5_nb.docs import SEEN
     found = _records(folder).values()
-    rows = [{k: r[k] or "" for k in ("dataset", "task", "model", "index", "dial")} | {"seed": r["seed"], "seen items": {True: "left out", False: "ranked"}.get(r["protocol"].get("filter_seen"), "")} | {m: r["metrics"]["test"].get(m) for m in measures}
+    rows = [{k: r[k] or "" for k in ("dataset", "task", "model", "index", "dial")} | {"seed": r["seed"], "seen items": SEEN.get(r["protocol"].get("filter_seen", ""), "")} | {m: r["metrics"]["test"].get(m) for m in measures}
             for r in found if any(m in r["metrics"].get("test", {}) for m in measures)]
     if rows: print(pd.DataFrame(rows).sort_values(["dataset", "task", "seen items", *measures[:1]]).to_string(index=False, float_format="{:.4f}".format, na_rep="–"))
     if len(found) > len(rows): print(f"{len(found) - len(rows)} more records have none of {', '.join(measures)} on the test part")

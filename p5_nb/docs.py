@@ -447,7 +447,7 @@ def _numbers(metrics, measures): return [f"{metrics[m]:.4f}" if m in metrics els
 
 def _about(record):
     "What sets a row apart besides its model."
-    notes = [f"{record['levels']} tokens" if "levels" in record else "", {"counting": "after counting", "along": "counting along", "waves": "as waves"}.get(record.get("first"), ""),
+    notes = [f"{record['levels']} tokens" if "levels" in record else "", {"counting": "reciting first", "along": "reciting along", "waves": "as waves"}.get(record.get("first"), ""),
              "learnt from validation purchases too" if "valid" in str(record["protocol"].get("fitted_on")) else ""]
     return "".join(f", {n}" for n in notes if n)
 
