@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['seed_everything', 'atomic_path', 'write_json', 'read_json', 'repo_folder', 'package_data', 'data_folders',
            'find_file', 'cores', 'matmul_seconds', 'fast_bf16', 'hardware', 'quickest', 'with_threads',
-           'choose_threads', 'noise', 'noise_from', 'versions', 'peak_rss_mb', 'progress']
+           'choose_threads', 'keep_memory', 'noise', 'noise_from', 'versions', 'peak_rss_mb', 'progress']
 
 # %% ../nbs/00_start/001_core.ipynb #3d6e46b6
-import contextlib, functools, json, math, os, platform, random, sys, tempfile, threading, time
+import contextlib, ctypes, functools, json, math, os, platform, random, sys, tempfile, threading, time
 from importlib import metadata
 from pathlib import Path
 import numpy as np
@@ -204,6 +204,14 @@ def choose_threads(
     if not callable(step): raise TypeError(f"step is a {type(step).__name__}: give a function without arguments")
     most = most or int(os.environ.get("OMP_NUM_THREADS") or cores())
     return 1 if most == 1 else quickest({n: with_threads(n, step) for n in (1, most)})
+
+# %% ../nbs/00_start/001_core.ipynb #c9d18dd7
+@functools.cache
+def keep_memory()->bool: # True where it could be arranged: on Linux, with glibc
+    "Let this process keep the memory it frees, up to a gigabyte, and use it again."
+    if sys.platform != "linux": return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return bool(mallopt and mallopt(-3, 2**25) and mallopt(-1, 2**30))      # M_MMAP_THRESHOLD, at most 32 MB; M_TRIM_THRESHOLD
 
 # %% ../nbs/00_start/001_core.ipynb #6314f29e
 _thread = threading.local()

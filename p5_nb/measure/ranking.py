@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['rank_measures', 'target_ranks', 'padded', 'list_ranks', 'top_lists', 'list_measures', 'coverage', 'sampled_ranks',
-           'rank_text', 'text_ranks']
+           'rank_text', 'text_ranks', 'mcnemar']
 
 # %% ../../nbs/20_measure/210_ranking.ipynb #7aaa4335
 import numpy as np
+from scipy.stats import binomtest
 from ..core import progress
 
 # %% ../../nbs/20_measure/210_ranking.ipynb #20ebb7a2
@@ -207,3 +208,14 @@ def text_ranks(
     if odd := set(text) - set(_LETTERS): raise ValueError(f"{min(odd)!r} is no rank: 1 … 9, A for 10, 0 beyond")
     r = np.array([int(c, 11) for c in text], dtype=float)
     return np.where(r == 0, np.inf, r)
+
+# %% ../../nbs/20_measure/210_ranking.ipynb #9486acc6
+def mcnemar(
+    a, # (users,) True where the first model finds the item
+    b, # (users,) the same for the second
+)->dict: # "only the first", "only the second": users; "p": chance that a fair coin leans so far, 1.0 without a single case
+    "Cases in which only one of two models finds the item, and the two-sided p of a fair coin."
+    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    if a.shape != b.shape: raise ValueError(f"hits of {a.shape} and of {b.shape} users: both models must have been asked about the same")
+    first, second = int((a & ~b).sum()), int((b & ~a).sum())
+    return {"only the first": first, "only the second": second, "p": float(binomtest(first, first + second).pvalue) if first + second else 1.}

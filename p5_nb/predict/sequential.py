@@ -85,7 +85,7 @@ def fit(self:Sequential, sequences:list,  # training sequences, one integer arra
 @torch.no_grad()
 def recommend(self:Sequential, histories:list,  # one integer array per user
               k:int=10, filter_seen:bool=True,  # leave out items of the history
-              batch:int=256, beams:int=40,
+              batch:int=64, beams:int=40,
               trie=None                       # of a part of the shop, see `only`; None: of all items
              ) -> tuple: # items (users, k), −1 where there are fewer; log-probabilities
     "The k most probable next items of each history."

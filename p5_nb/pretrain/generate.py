@@ -37,7 +37,7 @@ class Pen(SlowPen):
     "Writes with our T5 and computes only what is new; keys and values of the source serve all beams."
     def __init__(self, model:T5, states:Tensor, cross_bias:Tensor):
         self.model, self.cross_bias = model, cross_bias
-        self.source = [block.layer[1].EncDecAttention.keys_values(states) for block in model.decoder.block]
+        self.source = [[t.contiguous() for t in block.layer[1].EncDecAttention.keys_values(states)] for block in model.decoder.block]
         self.own, self.beams = None, 1          # for each block keys and values (batch·beams, heads, written, d_kv)
 
 # %% ../../nbs/50_pretrain/535_generate.ipynb #4daf5c77

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core import noise
+from ..core import keep_memory, noise
 
 # %% ../../nbs/50_pretrain/530_t5.ipynb #861c88a6
 @dataclass
@@ -200,6 +200,7 @@ class T5(nn.Module):
     "An encoder-decoder with the parameter names and results of `transformers`' T5ForConditionalGeneration."
     def __init__(self, config:T5Config):
         super().__init__()
+        keep_memory()
         self.config, c = config, config
         self.shared = nn.Embedding(c.vocab_size, c.d_model)
         self.encoder, self.decoder = T5Stack(c, False), T5Stack(c, True)
