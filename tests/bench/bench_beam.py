@@ -13,7 +13,6 @@ import os, sys
 THREADS = sys.argv[2] if len(sys.argv) > 2 else str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"): os.environ.setdefault(name, THREADS)
 import json, multiprocessing, tempfile, time
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 import numpy as np
 import torch
@@ -77,21 +76,23 @@ def seconds(search, model, *args):
     if torch.cuda.is_available(): torch.cuda.synchronize()
     return time.perf_counter() - start, found
 
-def child(threads, *args):
-    torch.set_num_threads(threads)
-    return seconds(theirs, *args)
+def serve(pipe):
+    "A process that searches with `generate`: told the number of threads and what to search for, until told nothing."
+    while job := pipe.recv():
+        torch.set_num_threads(job[0])
+        pipe.send(seconds(theirs, *job[1:]))
 
-def by_processes(pool, processes, folder, device, rows, *args):
-    "Users dealt out to processes of one thread each; the seconds of all."
-    parts = [rows[i::processes] for i in range(processes)]
+def by_processes(pipes, threads, folder, device, rows, *args):
+    "Users dealt out to processes; the seconds until all are done, and the lists."
     start = time.perf_counter()
-    found = [task.result()[1] for task in [pool.submit(child, 1, folder, device, part, *args) for part in parts]]
+    for i, pipe in enumerate(pipes): pipe.send((threads, folder, device, rows[i::len(pipes)], *args))
+    found = [pipe.recv()[1] for pipe in pipes]
     took = time.perf_counter() - start
     items, scores = (torch.empty(len(rows), BEAMS, dtype=f.dtype) for f in found[0])
-    for i, (some, score) in enumerate(found): items[i::processes], scores[i::processes] = some, score
+    for i, (some, score) in enumerate(found): items[i::len(pipes)], scores[i::len(pipes)] = some, score
     return took, (items, scores)
 
-def compare(kind, size, users, device, index, rng, peak, elsewhere):
+def compare(kind, size, users, device, index, rng, peak, pipes):
     "Both sides on one kind of question and one size of model."
     first = 8_000 if kind == "text prompts" else 2
     offsets = [first + int(n) for n in np.cumsum([0, *index.sizes[:-1]])]
@@ -99,9 +100,9 @@ def compare(kind, size, users, device, index, rng, peak, elsewhere):
     some = asked if device == "cpu" else asked[::max(1, users//512)]         # where generate is slow, it is asked for fewer users of the same lengths
     with tempfile.TemporaryDirectory() as folder:
         model = fresh(folder, first + sum(index.sizes), *SIZES[size]).to(device)
-        threads, wide = torch.get_num_threads(), trie.to(device)
-        sides = {"generate": (lambda *a: elsewhere.submit(child, threads, folder, device, *a, trie, offsets).result(), some),
-                 "generate, a process a core": (lambda *a: by_processes(elsewhere, threads, folder, device, *a, trie, offsets), some),
+        wide = trie.to(device)
+        sides = {"generate": (lambda *a: by_processes(pipes[:1], len(pipes), folder, device, *a, trie, offsets), some),
+                 "generate, a process a core": (lambda *a: by_processes(pipes, 1, folder, device, *a, trie, offsets), some),
                  "generate, memory kept": (lambda *a: seconds(theirs, folder, device, *a, trie, offsets), some),
                  "ours": (lambda *a: seconds(ours, model, *a, wide, offsets), asked)}
         if device == "cuda": sides = {side: sides[side] for side in ("generate", "ours")}
@@ -133,8 +134,12 @@ def main(users=256, folder=None, device="cpu"):
     peak = 2*2048**3/min(matmul_seconds(torch.float32, device, (2048,)*3) for _ in range(10))
     where = torch.cuda.get_device_name(0) if device == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{where}: products of 2048 × 2048 in fp32 at {peak/1e9:,.0f} GFLOP/s")
-    with ProcessPoolExecutor(torch.get_num_threads(), multiprocessing.get_context("spawn")) as elsewhere:
-        rows = {f"{kind}, {size}": compare(kind, size, users, device, index, rng, peak, elsewhere) for kind in ("text prompts", "bare histories") for size in SIZES}
+    spawn, pipes = multiprocessing.get_context("spawn"), []
+    for _ in range(torch.get_num_threads()):                         # no pool: the threads that keep one would slow down this process
+        ours_end, end = spawn.Pipe(); pipes.append(ours_end)
+        spawn.Process(target=serve, args=(end,), daemon=True).start()
+    rows = {f"{kind}, {size}": compare(kind, size, users, device, index, rng, peak, pipes) for kind in ("text prompts", "bare histories") for size in SIZES}
+    for pipe in pipes: pipe.send(None)
     print(json.dumps(rows))
     if folder:
         text = rows["text prompts, 128 wide, 3 + 3 layers"]
