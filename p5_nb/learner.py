@@ -339,9 +339,9 @@ def fit(self:Learner):
     finally:
         if self.pool: self.pool.shutdown()
         self.pool = None
-        torch.set_num_threads(before)
+        torch.set_num_threads(before); self.model.eval()                # interrupted or not: whoever asks the model next wants no drop-out
         if self.board: self.board.close()
-    self.restore_best(); self.model.eval()
+    self.restore_best()
     return self
 
 # %% ../nbs/00_start/005_learner.ipynb #69f94549

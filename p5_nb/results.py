@@ -111,4 +111,4 @@ def over_seeds(
 )->str: # e.g. ".0690 ± .0004"; ".0690" of a single seed
     "The mean and, of two seeds or more, ± the standard deviation."
     figures = [statistics.mean(values)] + ([statistics.stdev(values)] if len(values) > 1 else [])
-    return "\u00a0±\u00a0".join(f"{v:.4f}"[1:] for v in figures)
+    return "\u00a0±\u00a0".join(f"{v:.4f}".removeprefix("0") for v in figures)

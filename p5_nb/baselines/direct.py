@@ -96,7 +96,7 @@ class _Cosine(_Product):
         rows = self.item(hist)
         mean = rows.sum(1) / (hist < len(self.item.weight) - 1).sum(1, keepdim=True).clamp(min=1)
         u = self.gate * self.user(users) + (1 - self.gate) * self.turn(mean).float()
-        return (F.normalize(u, dim=1)[:, None] * F.normalize(self.item(items), dim=2)).sum(2)
+        return (F.normalize(self.item(items), dim=2) @ F.normalize(u, dim=1)[..., None])[..., 0]
 
 # %% ../../nbs/30_baselines/330_direct.ipynb #66e0bfab
 class BPRMF:
@@ -155,8 +155,8 @@ def fit(self:BPRMF,
     self.log = Learner(self.net, self.loss, lambda epoch: self.batches(items, users, past, unbought, epoch), self.epochs, self.lr, self.seed,
                        weight_decay=self.decay, **watch).fit().log
     self.curve = [e["ndcg@10"] for e in self.log if "ndcg@10" in e]
-    met = torch.from_numpy(np.unique(users))
-    with torch.no_grad(): self.net.user.weight[[k for k in range(self.n_users + 1) if k not in set(met.tolist())]] = self.net.user.weight[met].mean(0)
+    met = np.isin(np.arange(self.n_users + 1), users)
+    with torch.no_grad(): self.net.user.weight[~met] = self.net.user.weight[met].mean(0)
     return self
 
 # %% ../../nbs/30_baselines/330_direct.ipynb #0fd0d2d1

@@ -34,7 +34,8 @@ def fit(self:EASE,
     x.sum_duplicates(); x.data[:] = 1                              # bought or not
     gram = (x.T @ x).toarray(order="F")
     gram[np.diag_indices(n_items)] += self.l2
-    factor, _ = lapack.spotrf(gram, overwrite_a=True)
+    factor, wrong = lapack.spotrf(gram, overwrite_a=True)
+    if wrong: raise ValueError(f"l2 is {self.l2}: too small beside the counts, the matrix has no inverse in single precision; take 1 or more")
     inverse, _ = lapack.spotri(factor, overwrite_c=True)           # upper triangle
     full = np.triu(inverse, 1).T + np.triu(inverse)
     self.weights = np.ascontiguousarray(full / -np.diag(full))

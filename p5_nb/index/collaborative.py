@@ -12,6 +12,7 @@ from scipy.sparse.linalg import svds
 from sklearn.cluster import SpectralClustering
 
 # %% ../../nbs/40_index/410_collaborative.ipynb #6c7c817c
+from ..baselines.neighbours import flat
 from .ids import ItemIndex
 
 # %% ../../nbs/40_index/410_collaborative.ipynb #dedcbb94
@@ -22,14 +23,13 @@ def co_purchase(sequences:list,   # training sequences, one integer array per us
                ) -> sp.csr_matrix: # (items, items) symmetric
     "How often two items are bought near each other, near pairs counting more."
     if not len(sequences): raise ValueError("no sequences: names by company need at least one history")
-    flat, user = np.concatenate(sequences), np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])
-    if len(flat) and not 0 <= flat.min() <= flat.max() < n_items: raise ValueError(f"items {flat.min()} to {flat.max()} in the sequences, but the shop numbers its items 0 to {n_items - 1}")
+    items, user = flat(sequences, n_items)
     table = sp.csr_matrix((n_items, n_items))
     for step in range(1, reach):
-        same = np.flatnonzero(user[:-step] == user[step:]) if step < len(flat) else []
+        same = np.flatnonzero(user[:-step] == user[step:]) if step < len(items) else []
         if not len(same): break
         weight = np.full(len(same), decay**(step - 1))
-        table = table + sp.csr_matrix((weight, (flat[same], flat[same + step])), (n_items, n_items))
+        table = table + sp.csr_matrix((weight, (items[same], items[same + step])), (n_items, n_items))
     return table + table.T
 
 # %% ../../nbs/40_index/410_collaborative.ipynb #004b0b3b
@@ -37,7 +37,8 @@ def leading_vectors(x:sp.csr_matrix,      # (n, m)
                     dims:int, seed:int=0,
                     power:float=1.        # of the singular values: below 1, the leading ones count less
                    ) -> np.ndarray:       # (n, at most dims), rows of length one (zero for rows without anything)
-    "Directions of rows: their leading singular vectors, each as long as its singular value to a power."
+    "Directions of rows: their leading singular vectors, each as long as its singular value to a power; no columns where there is nothing to tell rows apart by."
+    if min(x.shape) < 2 or not x.count_nonzero(): return np.zeros((x.shape[0], 0))
     u, s, _ = svds(x, k=min(dims, min(x.shape) - 1), v0=np.random.default_rng(seed).standard_normal(min(x.shape)))
     rows = u*s**power
     length = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -67,7 +68,7 @@ def balanced_kmeans(x:np.ndarray,  # (n, dims)
             mine[i] = next(c for c in wish[i] if free[c])
             free[mine[i]] -= 1
         counts = np.maximum(np.bincount(mine, minlength=k), 1)
-        centre = np.stack([np.bincount(mine, column, minlength=k) for column in x.T], 1)/counts[:, None]
+        centre = np.reshape([np.bincount(mine, column, minlength=k) for column in x.T], (-1, k)).T/counts[:, None]
     return mine
 
 # %% ../../nbs/40_index/410_collaborative.ipynb #694f22cc

@@ -84,9 +84,10 @@ def read_openp5(path:Path,        # lines of `LABEL <CI3><CI20>` or `LABEL 1001`
     if faults or not names: raise ValueError(faults[0] if faults else f"{path}, line 1: there is no item in it")
     odd = next((n for _, kind, n in names.values() if kind != next(iter(names.values()))[1]), None)
     if odd: raise ValueError(f"{path}, line {odd}, field 2: numbers and <CI…> tokens in one file")
+    labels = None if labels is None else list(map(str, labels))
     missing = [label for label in labels or () if label not in names]
     if missing: raise ValueError(f"{path}: {len(missing):,} of {len(labels):,} items have no name in it (first: {missing[0]!r}); is it the index of another catalogue?")
-    labels = list(names) if labels is None else list(labels)
+    labels = list(names) if labels is None else labels
     rows = [list(map(int, names[label][0])) for label in labels]
     return _checked(_rectangle(rows, ci=names[labels[0]][1]), None, name or Path(path).stem, path), labels
 
@@ -105,6 +106,9 @@ def write_openp5(index:ItemIndex, labels:list, # of the items
     if len(labels) != len(index): raise ValueError(f"{len(labels)} labels for {len(index)} items")
     odd = next((label for label in labels if len(str(label).split()) != 1), None)
     if odd is not None: raise ValueError(f"the label {odd!r} is no single word, and in this file a blank ends it")
+    if len(set(map(str, labels))) < len(labels): raise ValueError("two items have the same label: every line needs its own")
+    if ended and ((index.codes[:, :-1] == 0) & (index.codes[:, 1:] != 0)).any(): raise ValueError("a token 0 stands before another: with ended=True it would be left out, and names could not be read back")
+    if ended and not index.codes.any(1).all(): raise ValueError("a name of zeros only: with ended=True nothing of it would be written")
     def spelled(row): return str(first + row[0]) if len(row) == 1 else "".join(f"<CI{c - ended}>" for c in row if c >= ended)
     lines = (f"{label} {spelled(row)}\n" for label, row in zip(labels, index.codes.tolist()))
     with atomic_path(path) as tmp: Path(tmp).write_text("".join(lines), encoding="utf-8")

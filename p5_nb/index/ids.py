@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from .. import viz
+from ..baselines.neighbours import flat
 from ..core import read_json, write_json
 
 # %% ../../nbs/40_index/400_ids.ipynb #01e0e808
@@ -28,7 +29,11 @@ class ItemIndex:
     name:str             # "random", "sequential", "collaborative" …
 
     def __post_init__(self):
-        object.__setattr__(self, "codes", np.ascontiguousarray(self.codes, dtype=np.int64))
+        codes = np.asarray(self.codes)
+        if codes.dtype.kind not in "iu": raise ValueError(f"codes are {codes.dtype}: give whole numbers")
+        object.__setattr__(self, "codes", np.array(codes, dtype=np.int64, order="C"))             # a copy, which nobody else can change
+        object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
+        if not 1 <= len(self.sizes) <= 8: raise ValueError(f"{len(self.sizes)} levels: names have 1 to 8 tokens")
         if self.codes.ndim != 2 or self.codes.shape[1] != len(self.sizes): raise ValueError(f"codes {self.codes.shape} do not fit {len(self.sizes)} level sizes")
         if (self.codes < 0).any() or (self.codes >= np.array(self.sizes)).any(): raise ValueError(f"a token lies outside the level sizes {self.sizes}")
         names, counts = np.unique(self.codes, axis=0, return_counts=True)
@@ -36,7 +41,7 @@ class ItemIndex:
         self.codes.flags.writeable = False
 
     def __len__(self): return len(self.codes)
-    def __eq__(self, other): return self.name == other.name and self.sizes == other.sizes and np.array_equal(self.codes, other.codes)
+    def __eq__(self, other): return isinstance(other, ItemIndex) and self.name == other.name and self.sizes == other.sizes and np.array_equal(self.codes, other.codes)
 
     def __repr__(self): return f"ItemIndex {self.name!r}: {len(self):,} items, levels of {' × '.join(map(str, self.sizes))} tokens"
 
@@ -76,7 +81,7 @@ def random_index(n_items:int, levels:int=2, seed:int=0) -> ItemIndex:
 def sequential_index(sequences:list, # training sequences, one integer array per user
                      n_items:int, levels:int=2, seed:int=0) -> ItemIndex:
     "Names by first appearance in the training sequences; unmet items follow in random order."
-    met = np.concatenate([*sequences, np.random.default_rng([seed, 2]).permutation(n_items)])
+    met = np.concatenate([flat(sequences, n_items)[0], np.random.default_rng([seed, 2]).permutation(n_items)])
     items, first = np.unique(met, return_index=True)
     order = np.empty(n_items, dtype=np.int64)
     order[items[np.argsort(first)]] = np.arange(n_items)

@@ -43,7 +43,7 @@ def residual_kmeans(x:np.ndarray,          # (n, dims) vectors
     books = []
     for level, k in enumerate(sizes):
         if not 1 <= k <= len(x): raise ValueError(f"{k} codes at level {'abcdefgh'[level]} for {len(x)} items: give 1 to {len(x)}")
-        k = min(k, len(np.unique(x.round(6), axis=0)))
+        k = min(k, len(np.unique((x/(np.abs(x).max() or 1)).round(6), axis=0)))
         books.append(KMeans(k, n_init=1, random_state=seed + level).fit(x).cluster_centers_)
         x = x - books[-1][residual_codes(x, books[-1:])[:, 0]]
     return books
@@ -174,8 +174,10 @@ def category_index(paths:list # one tuple of names an item, from the widest to t
                   ) -> ItemIndex:
     "Names that are the path in a catalogue, then a number."
     if any(isinstance(path, str) for path in paths): raise ValueError("a path is a text: give a tuple of names for each item, e.g. ('hair', 'shampoo')")
-    def ended(path): return path[:next((i for i, part in enumerate(path) if part is None or part != part), len(path))]
-    return _words([tuple(map(str, ended(tuple(path)))) for path in paths], "category")
+    def ended(path):
+        if path is None or path != path: return ()
+        return path[:next((i for i, part in enumerate(path) if part is None or part != part), len(path))]
+    return _words([tuple(map(str, ended(path))) for path in paths], "category")
 
 # %% ../../nbs/40_index/440_semantic.ipynb #b887ba46
 def title_index(titles,        # (items,) texts; None and "" for those without

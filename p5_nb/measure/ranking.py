@@ -120,7 +120,9 @@ def top_lists(
         rows = slice(start, min(start + batch, n))
         s = np.array(_block(score, rows, None), dtype=float)
         if order is None: order = np.random.default_rng(seed).permutation(s.shape[1])
-        for i, x in enumerate(seen[rows] if seen is not None else []): s[i, np.asarray(x, dtype=np.int64)] = -np.inf
+        for i, x in enumerate(seen[rows] if seen is not None else []):
+            if len(x) and not 0 <= min(x) <= max(x) < s.shape[1]: raise ValueError(f"seen items {min(x)} to {max(x)} of row {start + i}: there are the items 0 … {s.shape[1] - 1}")
+            s[i, np.asarray(x, dtype=np.int64)] = -np.inf
         s = s[:, order]
         best = np.argpartition(-s, min(k, s.shape[1]) - 1, axis=1)[:, :k]
         best = np.take_along_axis(best, np.argsort(-np.take_along_axis(s, best, 1), axis=1, kind="stable"), 1)

@@ -27,7 +27,7 @@ def shares(scores:np.ndarray # (rows, items), none negative
 def blend(tables:list,   # of (rows, items)
           weights:list   # one for each
          )->np.ndarray:  # (rows, items)
-    "The weighted mean of shares."
+    "The weighted sum of shares."
     return sum(w*shares(t) for w, t in zip(weights, tables, strict=True))
 
 # %% ../../nbs/70_predict/740_hybrids.ipynb #12faca29
@@ -39,11 +39,14 @@ def reciprocal_ranks(tables:list, weights:list,
     total = 0
     for w, t in zip(weights, tables, strict=True):
         row, item = np.nonzero(t > 0)                                   # few items are listed, so only those are sorted
-        best = np.lexsort((-t[row, item], row))                         # row by row, equal scores by item number
+        best = np.lexsort((-t[row, item], row))
         row, item = row[best], item[best]
-        place = np.arange(len(row)) - np.searchsorted(row, row)
+        score, new = t[row, item], np.ones(len(row), dtype=bool)
+        new[1:] = (row[1:] != row[:-1]) | (score[1:] != score[:-1])
+        first, size = np.flatnonzero(new), np.diff(np.append(np.flatnonzero(new), len(row)))
+        place = np.repeat(first + (size + 1)/2, size) - np.searchsorted(row, row)      # from 1; equal scores share the mean of their places
         points = np.zeros(t.shape)
-        points[row, item] = np.where(place < depth, 1/(start + 1 + place), 0)
+        points[row, item] = np.where(place <= depth, 1/(start + place), 0)
         total = total + w*points
     return total
 

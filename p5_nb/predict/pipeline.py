@@ -102,7 +102,6 @@ def title_vectors(titles, # one text per item
     words, number = np.unique([w for mine in tokens for w in mine], return_inverse=True)
     row = np.repeat(np.arange(len(tokens)), [len(mine) for mine in tokens])
     x = sp.csr_matrix((np.log(len(tokens)/np.bincount(number))[number], (row, number)), (len(tokens), len(words)))
-    if min(x.shape) < 2 or not x.count_nonzero(): return np.zeros((len(tokens), 0))       # titles that tell no items apart
     return leading_vectors(x, dims, seed)
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #48a7235a

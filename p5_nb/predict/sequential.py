@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from fastcore.basics import patch
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #810cbbc0
+from ..baselines.neighbours import flat
 from ..core import atomic_path, progress, read_json, write_json, seed_everything
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors
 from ..index.ids import load_index, save_index
@@ -89,6 +90,7 @@ def recommend(self:Sequential, histories:list,  # one integer array per user
               trie=None                       # of a part of the shop, see `only`; None: of all items
              ) -> tuple: # items (users, k), −1 where there are fewer; log-probabilities
     "The k most probable next items of each history."
+    flat(histories, len(self.index))                                     # refuse unknown items
     if any(len(h) == 0 for h in histories): raise ValueError("a history is empty: this model needs at least one item; use popularity for new users")
     order = np.argsort([len(h) for h in histories], kind="stable")
     items, scores = np.full((len(histories), k), -1), np.full((len(histories), k), -np.inf)

@@ -20,6 +20,7 @@ def best_answers(model, histories:list, # integer arrays; their first item is no
     for start in range(0, len(asked), 1024):
         some = asked[start:start + 1024]
         scores = model.score(some)
+        if (scores < 0).any(): raise ValueError("the teacher gives a negative score: shares need counts or probabilities")
         for row, owned in zip(scores, some): row[owned] = 0
         items = np.argpartition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k].astype(np.int32)
         kept = np.take_along_axis(scores, items, 1)

@@ -25,12 +25,21 @@ class ItemT5(T5):
                 ):
         super().__init__(config)
         self.register_buffer("words", words)
-        self.register_buffer("places", places)
+        self.register_buffer("places", None if places is None else places.clone())            # a copy: loading weights writes into it
         self.recency = nn.Embedding(max_items + 1, config.num_heads)
         nn.init.zeros_(self.recency.weight)
         self.own = config.vocab_size - (0 if places is None else places.numel())       # number of the first token that is an item's own
         shared, own = self.shared.weight.detach().split((self.own, config.vocab_size - self.own))
         self.shared, self.items = nn.Embedding(self.own, config.d_model, _weight=shared.clone()), nn.Parameter(own.clone())
+
+# %% ../../nbs/50_pretrain/560_packed.ipynb #7749a751
+@patch
+def load_state_dict(self:ItemT5, state, *args, **kw):
+    "Load weights; those that were trained with other item names are refused."
+    for name in ("words", "places"):
+        mine, theirs = getattr(self, name), state.get(name)
+        if mine is not None and theirs is not None and not torch.equal(mine.cpu(), theirs.cpu()): raise ValueError("these weights were trained with other item names: load them into a model with the index that was saved beside them")
+    return nn.Module.load_state_dict(self, state, *args, **kw)
 
 # %% ../../nbs/50_pretrain/560_packed.ipynb #2f0e0e17
 @patch
