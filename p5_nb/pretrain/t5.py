@@ -52,7 +52,7 @@ class Dropout(nn.Module):
                 ):
         super().__init__()
         if not 0 <= p < 1: raise ValueError(f"dropout_rate must lie in [0, 1), not {p}")
-        self.cut = round(p*256)
+        self.cut = min(round(p*256), 255)
 
     def forward(self, x):
         if not self.training or self.cut == 0: return x
