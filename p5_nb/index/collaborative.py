@@ -88,7 +88,7 @@ def collaborative_index(sequences:list,     # training sequences only, one integ
     cut(np.arange(n_items), 0)
     return ItemIndex(codes, (*sizes, int(codes[:, -1].max()) + 1), "collaborative")
 
-# %% ../../nbs/40_index/410_collaborative.ipynb #e5a14fa7
+# %% ../../nbs/40_index/410_collaborative.ipynb #dae28acc
 def spectral_index(sequences:list,   # training sequences only, one integer array per user
                    n_items:int,
                    clusters:int=10,  # parts of a cut
@@ -97,12 +97,12 @@ def spectral_index(sequences:list,   # training sequences only, one integer arra
                    seed:int=0) -> ItemIndex:
     "Names that spell the path of cuts through the graph of purchases (Hua et al. 2023)."
     if not 2 <= clusters <= most: raise ValueError(f"clusters is {clusters} and most {most}: a cut makes two parts or more, and no more than it has items")
-    table = co_purchase(sequences, n_items, decay, max(len(s) for s in sequences))
+    table = co_purchase(sequences, n_items, decay, max(map(len, sequences), default=0))
     tied = table.getnnz(1) > 0
     parts = [((clusters,), np.flatnonzero(~tied))]*(not tied.all())
 
     def cut(items, path):
-        if len(items) <= most: parts.append((path, items)); return
+        if len(items) <= most or len(path) == 7: parts.append((path, items)); return       # a name has at most eight tokens
         part = SpectralClustering(clusters, affinity="precomputed", assign_labels="cluster_qr", random_state=seed).fit_predict(table[items][:, items])
         for c in np.unique(part): cut(items[part == c], (*path, c))
     cut(np.flatnonzero(tied), ())
