@@ -6,9 +6,11 @@
 __all__ = ['co_purchase', 'leading_vectors', 'item_vectors', 'balanced_kmeans', 'collaborative_index', 'spectral_index']
 
 # %% ../../nbs/40_index/410_collaborative.ipynb #087bdb74
+from inspect import signature
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import svds
+from scipy.linalg import svd
+from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import SpectralClustering
 
 # %% ../../nbs/40_index/410_collaborative.ipynb #6c7c817c
@@ -39,10 +41,14 @@ def leading_vectors(x:sp.csr_matrix,      # (n, m)
                    ) -> np.ndarray:       # (n, at most dims), rows of length one (zero for rows without anything)
     "Directions of rows: their leading singular vectors, each as long as its singular value to a power; no columns where there is nothing to tell rows apart by."
     if min(x.shape) < 2 or not x.count_nonzero(): return np.zeros((x.shape[0], 0))
-    u, s, _ = svds(x, k=min(dims, min(x.shape) - 1), v0=np.random.default_rng(seed).standard_normal(min(x.shape)))
-    rows = u*s**power
+    tall, n = x if x.shape[0] >= x.shape[1] else x.T, min(x.shape)
+    gram = LinearOperator((n, n), matvec=lambda v: tall.T @ (tall @ v), dtype=float)
+    again = {"rng": seed} if "rng" in signature(eigsh).parameters else {}           # SciPy before 1.17 cannot be told; there every process draws alike
+    right, _ = np.linalg.qr(eigsh(gram, min(dims, n - 1), v0=np.random.default_rng(seed).standard_normal(n), **again)[1])
+    u, s, w = svd(tall @ right, full_matrices=False)
+    rows = (u if tall is x else right @ w.T)[:, ::-1]*s[::-1]**power
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(u), where=length > 1e-9)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-9)
 
 # %% ../../nbs/40_index/410_collaborative.ipynb #feae02b6
 def item_vectors(table:sp.csr_matrix, # (items, items) co-purchase counts
