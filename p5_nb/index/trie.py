@@ -139,9 +139,10 @@ def __getitem__(self:SparseTable, node): # (…) node numbers → (…, tokens)
     return rows.scatter_(-1, token.long().masked_fill(child < 0, self.shape[1]), child)[..., :-1]
 
 # %% ../../nbs/40_index/420_trie.ipynb #db1c69dd
-def only(trie:Trie, allowed:Tensor # (items,) booleans: in stock, in a category, below a price …
+def only(trie:Trie, allowed # (items,) booleans, torch or NumPy: in stock, in a category, below a price …
         ) -> Trie:
     "The trie of some of the items; nodes and items keep their numbers."
+    allowed = torch.as_tensor(allowed, device=trie.codes.device)
     if allowed.dtype != torch.bool or len(allowed) != len(trie.under[-1]): raise ValueError(f"allowed is {allowed.dtype} of {len(allowed)}; one True or False for each of the {len(trie.under[-1])} items is wanted")
     children, open_ = [], allowed
     for table in reversed(trie.children):

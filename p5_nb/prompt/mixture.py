@@ -258,15 +258,14 @@ def target_losses(model:ItemT5, batch:Batch
 
 # %% ../../nbs/60_prompt/610_mixture.ipynb #85fc566c
 @patch
-def loss(self:Mixture, model:ItemT5, examples:list)->tuple: # scalar; family → (sum, number of answers)
+def loss(self:Mixture, model:ItemT5, examples:list)->tuple: # scalar; family → (sum, number of answers, or of their pieces)
     "The mean loss of a batch, and its parts by family for the log."
     batch = collate(examples, len(self.words))
     losses, parts = target_losses(model, batch), {}
-    for example, row in zip(examples, losses.detach()):
-        total, count = parts.get(example.family, (0., 0))
-        there = row[~row.isnan()]
-        parts[example.family] = total + there.sum().item(), count + len(there)
     there = ~losses.isnan()
+    size = there.long() if self.per_answer else (batch.labels >= 0).sum(-1)             # how much an answer counts
+    for example, row, n in zip(examples, losses.detach()*size, size):
+        total, count = parts.get(example.family, (0., 0))
+        parts[example.family] = total + row[n > 0].sum().item(), count + n.sum().item()
     if self.per_answer: return losses[there].mean(), parts
-    size = (batch.labels >= 0).sum(-1)[there]
-    return (losses[there]*size).sum()/size.sum(), parts
+    return (losses[there]*size[there]).sum()/size.sum(), parts
