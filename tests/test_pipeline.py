@@ -2,9 +2,9 @@
 import numpy as np, pandas as pd, pytest, torch
 from p5_nb.baselines.neighbours import ItemKNN
 from p5_nb.core import read_json, write_json
-from p5_nb.data.schema import Interactions, leave_one_out
+from p5_nb.data.schema import Interactions, leave_one_out, temporal_split
 from p5_nb.learner import Learner
-from p5_nb.predict import pipeline
+from p5_nb.predict import pipeline, sequential
 from p5_nb.predict.pipeline import P5, title_vectors
 from p5_nb.predict.sequential import Sequential
 from p5_nb.predict.teacher import Teacher
@@ -193,3 +193,89 @@ def test_messages(whole, tmp_path):
         with pytest.raises(ValueError, match=message): ask()
     with pytest.raises(FileNotFoundError, match="no P5 here"): P5.load(tmp_path)
     with pytest.raises(TypeError, match="Interactions"): P5.fit("market")
+
+@pytest.mark.parametrize("columns", [["time"], EVERYTHING])
+def test_many_are_asked_about_by_numbers_only(columns):
+    split = leave_one_out(inter(*columns))
+    p5, history = P5.prepare(split, "smoke")[0], np.array([3, 5, 7])
+    for users, histories, message in (([0], [np.array([3, 5, 7, -1, -1])], "item -1 of sequence 0"), ([0], [history*1.], "float64"), ([0], [history, history, history], "1 users and 3 histories"),
+                                      ([0, 1], [history], "2 users and 1 histories"), ([-1], [history], "user -1"), ([10**6], [history], "user 1000000"), ([0.], [history], "users are float64"), (None, [np.array([-1])], "item -1")):
+        with pytest.raises(ValueError, match=message): p5.next_items(users, histories, 3)
+    assert p5.next_items([], [], 3)[0].shape == (0, 3)
+    if not p5.bare:
+        for items, message in (([[0, -1]], "item -1"), ([[len(p5.items)]], "item 48"), ([[1.]], "float64")):
+            with pytest.raises(ValueError, match=message): p5.spell("2-1", [{"user": "user_0", "history": "item_3"}], np.array(items))
+
+def test_as_many_candidates_as_fit(whole):
+    many = list(whole.item_labels)*4
+    room = next(n for n in range(1, len(many)) if "fit into" in message(lambda: whole.choose("u0", many[:n]))) - 1
+    assert 90 < room < 128 and len(whole.choose("u0", many[:room])) == room
+    assert f"{room + 1} items to choose from, but only {room} fit" in message(lambda: whole.choose("u0", many[:room + 1]))
+    whole.whole_words = False
+    try: assert len(whole.choose("u0", many)) == len(many)                              # where places of words are not told, they have no end
+    finally: whole.whole_words = True
+
+def message(ask):
+    "What is said to a question that is refused, nothing to others."
+    try: ask()
+    except ValueError as e: return str(e)
+    return ""
+
+def test_texts_are_read_as_in_training(whole, monkeypatch):
+    asked = []
+    monkeypatch.setattr(P5, "write", lambda self, number, gaps: asked.append(gaps[0]) or [""])
+    whole.summarize("I like item_3 and item_99999 " + "soap "*90, "item_7 one two three four five"); whole.explain("u0", "i0", "scent scent scent scent")
+    text = Log(pd.DataFrame({"user": [0], "item": [0], "text": ["I like item_3 and item_99999 " + "soap "*90]}), 1, 1).gap("text", 0)
+    assert asked[0] == {"text": text, "name": "item 7 one two", "user": "item 7 one two"} and asked[1]["feature"] == "scent scent scent"
+    assert "'item 3' is no word" in message(lambda: whole.explain("u0", "i0", "item_3")) and "'item 99999' is no word" in message(lambda: whole.explain("u0", "i0", "item_99999"))
+    assert max(whole.words.encode(" ".join(map(str, asked[0].values())))) < len(whole.words)          # no word stands for an item
+
+def test_people_without_a_history_are_left_out_and_counted():
+    df = log_frame(n_items=N)[["user", "item", *EVERYTHING]]
+    df["time"] = 1_600_000_000 + np.random.default_rng(0).integers(0, 10**6, len(df)) + (df.user.str[1:].astype(int) > 16)*10**6      # the last shoppers come late
+    split = temporal_split(Interactions.from_frame(df, name="late"))
+    p5, _ = P5.prepare(split, "smoke")
+    old = np.flatnonzero([len(h) > 0 for h in split.history("valid")])
+    assert 0 < len(old) < len(split.at("valid"))
+    found = p5.measure(split, "valid")
+    items, _ = p5.next_items(split.users("valid")[old], [split.history("valid")[i] for i in old], 5)
+    assert found["sequential"]["hit@5"] == np.mean([t in i for t, i in zip(split.target("valid")[old], items)])
+    assert found["sequential"]["new users left out"] == found["direct"]["new users left out"] == len(split.at("valid")) - len(old)
+    assert "new users left out" not in p5.measure(leave_one_out(split.inter))["sequential"]
+    p5.cards(split)
+
+@pytest.mark.parametrize("column, value", [("price", float("inf")), ("brand", pd.Timestamp("2020-01-01"))])
+def test_what_cannot_be_stored_is_refused_before_training(column, value, tmp_path):
+    df = log_frame(n_items=20)[["user", "item", "rating"]]
+    items = pd.DataFrame({"item": sorted(df["item"].unique())}).assign(title="soap", **{column: pd.Series([4.5] + [value]*30, dtype=object)})
+    with pytest.raises(ValueError, match=f"{column}.*replace that value"): P5.fit(Interactions.from_frame(df, items, name="odd"), "smoke", folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+def test_without_weights_nothing_claims_to_be_a_model(whole, tmp_path, monkeypatch):
+    def full(self, folder): raise OSError("no space left")
+    monkeypatch.setattr(P5, "save_weights", full)
+    with pytest.raises(OSError): whole.save(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no P5 here"): P5.load(tmp_path)
+
+@pytest.mark.parametrize("name, field", [("words.json", "words"), ("labels.json", "users")])
+def test_other_words_and_other_numbers_are_refused(name, field, whole, tmp_path):
+    whole.save(tmp_path)
+    changed = read_json(tmp_path/name)
+    changed[field][:2] = changed[field][1::-1]
+    write_json(tmp_path/name, changed)
+    with pytest.raises(ValueError, match=f"{name} is not the file"): P5.load(tmp_path)
+    about = read_json(tmp_path/"p5.json"); del about["files"], about["sizes"]; write_json(tmp_path/"p5.json", about)
+    P5.load(tmp_path)                                                                   # as it was stored formerly: nothing to compare with
+
+@pytest.mark.parametrize("columns", [["time"], EVERYTHING])
+def test_a_preset_may_change_after_a_model_was_stored(columns, tmp_path, monkeypatch):
+    p5 = P5.prepare(leave_one_out(inter(*columns)), "smoke")[0]
+    p5.save(tmp_path)
+    for module in (pipeline, sequential): monkeypatch.setitem(module.PRESETS, "smoke", module.PRESETS["smoke"] | dict(d_model=16, d_ff=24, num_layers=2))
+    again = P5.load(tmp_path)
+    assert same(again.net.state_dict(), p5.net.state_dict()) and not again.net.training
+    pd.testing.assert_frame_equal(again.recommend("u1"), p5.recommend("u1"))
+
+def test_the_tokens_of_names_are_counted_once(whole, monkeypatch):
+    monkeypatch.setattr(pipeline, "name_tokens", None)                                  # whoever lists them again fails
+    assert isinstance(whole.explain("u0", "i0"), str) and len(whole.recommend("u0"))
