@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'P5_RECIPE', 'cosine', 'linear', 'make_optimiser', 'random_state', 'set_random_state', 'Learner',
-           'improves', 'training_memory', 'peak_mb', 'board_writer', 'read_log', 'loss_curves', 'watched']
+           'fingerprint', 'improves', 'training_memory', 'peak_mb', 'board_writer', 'read_log', 'loss_curves',
+           'watched']
 
 # %% ../nbs/00_start/005_learner.ipynb #255f24ab
-import json, math, os, re, sys, time
+import hashlib, json, math, os, re, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
 # %% ../nbs/00_start/005_learner.ipynb #d9f53ec0
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -82,12 +84,13 @@ class Learner:
                  better:str=None,          # measure of `valid` by which the best weights are kept
                  patience:int=None,        # stop after so many validations without a better one
                  tensorboard:bool=False,   # write TensorBoard's events into the folder too
-                 live:bool=None            # draw the curves in a notebook: always, never, or (None) in runs of more than 20 seconds
+                 live:bool=None,           # draw the curves in a notebook: always, never, or (None) in runs of more than 20 seconds
+                 about:dict=None           # what loss and batches hang on, name → number, text or `fingerprint`: a run goes on only with the same
                 ):
         self.model, self.loss, self.batches, self.epochs, self.lr, self.seed = model, loss, batches, epochs, lr, seed
         self.warmup, self.clip, self.valid, self.save_seconds = warmup, clip, valid, save_seconds
         self.valid_every = valid_every or (1 if better else None)
-        self.better, self.patience, self.accumulate, self.abreast, self.tensorboard, self.live = better, patience, accumulate, abreast, tensorboard, live
+        self.better, self.patience, self.accumulate, self.abreast, self.tensorboard, self.live, self.about = better, patience, accumulate, abreast, tensorboard, live, about or {}
         self.recipe = dict(optimiser=optimiser, betas=list(betas), eps=eps, weight_decay=weight_decay, decay_all=decay_all, schedule=schedule,
                            accumulate=accumulate, abreast=abreast, better=better, patience=patience, valid_every=self.valid_every if better else None)
         self.folder = folder and Path(folder)
@@ -166,11 +169,21 @@ def one_step(self:Learner, *batches) -> float: # their loss
     return loss
 
 # %% ../nbs/00_start/005_learner.ipynb #0373a22d
+def fingerprint(arrays # arrays of numbers, one after the other
+               ) -> str:
+    "Thirty-two hex digits that stand for some arrays: their numbers, types and shapes, in this order."
+    total = hashlib.sha256()
+    for a in map(np.asarray, arrays):
+        if a.dtype.kind not in "biuf": raise ValueError(f"an array of {a.dtype}: only numbers have a fingerprint")
+        total.update(f"{a.dtype.str}{a.shape}".encode()); total.update(a.tobytes())
+    return total.hexdigest()[:32]
+
+# %% ../nbs/00_start/005_learner.ipynb #3d8950b6
 @patch
 def plan(self:Learner) -> dict:
     "What a resumed run must share with the run that began."
     shapes = {k: list(v.shape) for k, v in self.model.state_dict().items()}
-    return dict(epochs=self.epochs, lr=self.lr, seed=self.seed, steps=self.steps, warmup=self.warmup, clip=self.clip, shapes=shapes, **self.recipe)
+    return self.about | dict(epochs=self.epochs, lr=self.lr, seed=self.seed, steps=self.steps, warmup=self.warmup, clip=self.clip, shapes=shapes, **self.recipe)
 
 # %% ../nbs/00_start/005_learner.ipynb #41714514
 _KEPT = "step epoch place log threads workers bf16 seconds expected memory total_loss steps_in_loss parts best best_epoch stale".split()
@@ -195,9 +208,11 @@ def load(self:Learner):
     "Go back to where the checkpoint was written."
     with safe_open(self.checkpoint, "pt") as f:
         where, tensors = json.loads(f.metadata()["learner"]), {k: f.get_tensor(k) for k in f.keys()}
-    began = _FORMER | where["plan"]
-    changed = [k for k, v in self.plan().items() if began.get(k) != v]
+    began, now = _FORMER | where["plan"], self.plan()
+    untold = [k for k in self.about if k not in began]
+    changed = [k for k in now | began if began.get(k) != now.get(k) and k not in untold]
     if changed: raise ValueError(f"{self.checkpoint} belongs to another run: {', '.join(changed)} changed. Use another folder, or remove the file to start anew.")
+    if untold: print(f"training: {self.checkpoint} does not tell its {', '.join(untold)}: whether they are the same was not checked", flush=True)
     self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     state = {}
     for k, v in tensors.items():

@@ -15,7 +15,7 @@ from torch import nn, Tensor
 from fastcore.basics import patch
 from .direct import Unbought
 from .neighbours import flat
-from ..learner import Learner
+from ..learner import Learner, fingerprint
 
 # %% ../../nbs/30_baselines/350_sequences.ipynb #fcc5ac8d
 class _Softmax(torch.autograd.Function):
@@ -26,9 +26,9 @@ class _Softmax(torch.autograd.Function):
         for h, t, d in zip(states.split(chunk), targets.split(chunk), d_states.split(chunk)):
             p = (h @ table.T).float()
             p[:, n_items:] = -torch.inf                                  # rows of the table that are no items
-            top = p.amax(1)
+            top, mine = p.amax(1), p[torch.arange(len(t)), t]
             torch.softmax(p, 1, out=p)
-            loss = loss + (top - p.amax(1).log() - (h * table[t]).sum(1)).sum()
+            loss = loss + (top - p.amax(1).log() - mine).sum()
             p[torch.arange(len(t)), t] -= 1
             d[:] = p @ table; d_table += p.T @ h
         ctx.save_for_backward(d_states / len(states), d_table / len(states))
@@ -151,12 +151,14 @@ def fit(self:_Reader,
     n_items:int, # size of the catalogue
     **learner # folder, valid, better, patience, valid_every … as in `Learner`
 ):
-    "Train; `self.learner` has the log."
+    "Train; `self.learner` has the log. A folder with another model's or another log's run is refused."
     (rows, users), self.n_items = _pieces(sequences, n_items, self.max_items + 1), n_items
     if self.loss_name == "bce": self.unbought = Unbought(sequences, n_items)
     torch.manual_seed(self.seed)
     self.net = self.network().to(self.device)
-    self.learner = Learner(self.net, self.loss, lambda epoch: self.batches(rows, users, epoch), self.epochs, self.lr, self.seed, **learner).fit()
+    settings = {k.removesuffix("_name"): str(v) for k, v in vars(self).items() if np.isscalar(v) and k != "device"}
+    about = settings | dict(model=type(self).__name__, sequences=fingerprint([rows, users]))
+    self.learner = Learner(self.net, self.loss, lambda epoch: self.batches(rows, users, epoch), self.epochs, self.lr, self.seed, about=about, **learner).fit()
     return self
 
 # %% ../../nbs/30_baselines/350_sequences.ipynb #6fc594bc
@@ -166,6 +168,7 @@ def score(self:_Reader,
     histories, # one integer array a row, in time order, none empty
 )->np.ndarray: # (rows, items) scores
     "Scores of all items for what comes next; histories of similar length are read together."
+    if not hasattr(self, "net"): raise ValueError(f"this {type(self).__name__} has learnt nothing yet: call fit before score")
     flat(histories, self.n_items)
     asked = [self.ask(h) for h in histories]
     lengths = np.array([len(h) for h in asked], dtype=int)

@@ -20,7 +20,7 @@ from ..core import atomic_path, progress, read_json, write_json, seed_everything
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors
 from ..index.ids import load_index, save_index
 from ..index.trie import build_trie, name_words, shared_words
-from ..learner import Learner
+from ..learner import Learner, fingerprint
 from ..measure.ranking import list_ranks, rank_measures
 from .beam import beam_search
 from ..pretrain.packed import ItemT5, length_batches, pad, windows
@@ -38,10 +38,12 @@ class Sequential:
     "A generative next-item recommender for bare histories."
     def __init__(self, index, preset:str="small", # smoke, small, full or large
                  seed:int=0, max_items:int=20,    # items of history that are read
-                 own:bool=True                    # the last token of a name is the item's own; False: names share all tokens, and say all there is to know
+                 own:bool=True,                   # the last token of a name is the item's own; False: names share all tokens, and say all there is to know
+                 sizes:dict=None                  # in place of those of the preset, all of them
                 ):
-        if preset not in PRESETS: raise ValueError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}")
-        p, self.index, self.preset, self.seed, self.max_items, self.own = PRESETS[preset], index, preset, seed, max_items, own
+        if not sizes and preset not in PRESETS: raise ValueError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}")
+        self.index, self.preset, self.seed, self.max_items, self.own = index, preset, seed, max_items, own
+        self.sizes = p = dict(sizes or PRESETS[preset])
         self.trie = build_trie(index)
         self.offsets = [2 + sum(index.sizes[:level]) for level in range(len(index.sizes))]    # 0 pads, 1 ends
         words, vocabulary = name_words(self.trie) if own else shared_words(index)
@@ -68,7 +70,7 @@ def fit(self:Sequential, sequences:list,  # training sequences, one integer arra
         also=None                         # also(numbers of windows, epoch) → one array each: a further answer at each place, −1 for none
        ) -> Learner:
     "Train on every item of every history; where items have a token of their own, start from their positions."
-    p, pieces = PRESETS[self.preset], windows(sequences, self.max_items)
+    p, pieces = self.sizes, windows(sequences, self.max_items)
     if not pieces: raise ValueError("no history has two items: there is no next item to learn from")
     lengths, first = np.array([len(items) - 1 for items, _ in pieces]), torch.tensor([f for _, f in pieces])
     if self.own: self.model.start_from(torch.from_numpy(item_vectors(co_purchase(sequences, len(self.index)), self.model.config.d_model, self.seed)).float())
@@ -78,7 +80,9 @@ def fit(self:Sequential, sequences:list,  # training sequences, one integer arra
         history = pad([pieces[i][0] for i in rows])
         answers = torch.stack([history[:, 1:]] + ([pad(also(rows, epoch))] if also else []), -1)
         return model.next_item_loss(*(x.to(self.device) for x in (history, first[rows], answers)))
-    return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder, accumulate=2, abreast=True,
+    about = folder and p | dict(max_items=self.max_items, own=self.own, index=self.index.digest(), sequences=fingerprint(sequences),
+                                also=also and fingerprint(also(np.arange(len(pieces)), 0)))          # known by what it answers first
+    return Learner(self.model, loss, batches, p["epochs"], p["lr"], self.seed, folder, accumulate=2, abreast=True, about=about,
                    valid=valid and (lambda _: valid(self)), valid_every=max(1, p["epochs"]//4)).fit()
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #96f75f3e
@@ -109,7 +113,7 @@ def save(self:Sequential, folder:Path):
     "Write model and index into a folder."
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     save_index(self.index, folder/"index.json")
-    write_json(folder/"model.json", dict(kind="sequential", preset=self.preset, seed=self.seed, max_items=self.max_items, own=self.own, index=self.index.digest()))
+    write_json(folder/"model.json", dict(kind="sequential", preset=self.preset, sizes=self.sizes, seed=self.seed, max_items=self.max_items, own=self.own, index=self.index.digest()))
     with atomic_path(folder/"model.safetensors") as path: save_file(self.model.state_dict(), path)
 
 # %% ../../nbs/70_predict/705_sequential.ipynb #f9f99175
@@ -119,7 +123,7 @@ def load(cls:Sequential, folder:Path) -> Sequential:
     folder = Path(folder)
     about, index = read_json(folder/"model.json"), load_index(folder/"index.json")
     if index.digest() != about["index"]: raise ValueError(f"{folder/'index.json'} is not the index this model was trained with; restore the original file")
-    self = cls(index, about["preset"], about["seed"], about["max_items"], about["own"])
+    self = cls(index, about["preset"], about["seed"], about["max_items"], about["own"], about.get("sizes"))     # without: written when a preset's name stood for its sizes
     self.model.load_state_dict(load_file(folder/"model.safetensors"))
     return self
 

@@ -153,9 +153,11 @@ def next_item_loss(self:ItemT5, history:Tensor, # (batch, items + 1) histories w
                    answers:Tensor=None          # (batch, items, n) items to predict at each place, −1 for none; default: the one that came
                   ) -> Tensor:                  # mean cross-entropy per token
     "Predict every item of every history from the items before it, in one pass."
+    if (history < -1).any(): raise ValueError(f"a history holds {history.min()}: items are numbered from 0, and −1 stands after the end")
     source, answers = history[:, :-1], history[:, 1:, None] if answers is None else answers
     wanted, place = (answers >= 0) & (history[:, 1:, None] >= 0), torch.arange(1, history.shape[1], device=history.device)
     if first is not None: wanted &= (place >= first[:, None])[..., None]
+    if not wanted.any(): raise ValueError("no targets: no history has an item to predict after its first")
     visible = place[None, :, None].expand_as(answers).flatten(1)
     words = self.words[answers.clamp(min=0).flatten(1)]
     ids = torch.cat([torch.full_like(words[..., :1], self.config.pad_token_id), words[..., :-1]], -1)
