@@ -87,7 +87,7 @@ class Learner:
                  live:bool=None,           # draw the curves in a notebook: always, never, or (None) in runs of more than 20 seconds
                  about:dict=None           # what loss and batches hang on, name → number, text or `fingerprint`: a run goes on only with the same
                 ):
-        self.model, self.loss, self.batches, self.epochs, self.lr, self.seed = model, loss, batches, epochs, lr, seed
+        self.model, self.loss, self.batches, self.epochs, self.lr, self.seed = model, loss, batches, epochs, lr, int(seed)
         self.warmup, self.clip, self.valid, self.save_seconds = warmup, clip, valid, save_seconds
         self.valid_every = valid_every or (1 if better else None)
         self.better, self.patience, self.accumulate, self.abreast, self.tensorboard, self.live, self.about = better, patience, accumulate, abreast, tensorboard, live, about or {}
@@ -161,7 +161,8 @@ def gradients(self:Learner, *batches) -> float: # their loss
 def one_step(self:Learner, *batches) -> float: # their loss
     "Move the weights once."
     loss = self.gradients(*batches)
-    torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+    norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip).item()
+    if not math.isfinite(norm): raise ValueError(f"epoch {self.epoch + 1}, batch {self.place + 1}: the gradient is {norm} and the loss {loss:.4g}, so the step was not taken and the weights are those before it. Look in this batch for a value that is no number or far too large, or take a lower lr than {self.lr:g}")
     factor = SCHEDULES[self.recipe["schedule"]](self.step, self.steps, self.warmup)
     for group in self.optimiser.param_groups: group["lr"] = self.lr*factor
     self.optimiser.step(); self.optimiser.zero_grad()
@@ -196,7 +197,7 @@ def save(self:Learner):
     for i, state in self.optimiser.state_dict()["state"].items(): tensors |= {f"optimiser.{i}.{k}": v.cpu() for k, v in state.items()}
     tensors |= {f"best.{k}": v for k, v in self.best_weights.items()} | random_state(self.device)
     where = {k: getattr(self, k) for k in _KEPT} | {"plan": self.plan()}
-    with atomic_path(self.checkpoint) as path: save_file({k: v.clone() for k, v in tensors.items()}, path, metadata={"learner": json.dumps(where)})
+    with atomic_path(self.checkpoint) as path: save_file({k: v.clone() for k, v in tensors.items()}, path, metadata={"learner": json.dumps(where, default=float)})
 
 # %% ../nbs/00_start/005_learner.ipynb #414cace8
 _FORMER = dict(optimiser="adamw", betas=[0.9, 0.99], eps=1e-8, weight_decay=0., decay_all=False, schedule="cosine",
@@ -344,7 +345,7 @@ def fit(self:Learner):
     making = time.perf_counter() - start                             # each epoch's batches are made anew
     self.per_epoch = len(epoch_batches)
     self.steps = self.epochs*-(-self.per_epoch//self.accumulate)
-    self.model.train()
+    self.model.train(); self.optimiser.zero_grad()                   # a step that was broken off leaves part of its gradient
     try:
         if self.checkpoint and self.checkpoint.exists(): self.load()
         else: seed_everything(self.seed); self.choose_speed(epoch_batches); self.expected += making*self.epochs
@@ -400,7 +401,7 @@ def end_epoch(self:Learner):
     if self.valid and (self.epoch == self.epochs or self.valid_every and self.epoch % self.valid_every == 0): entry |= self.validate()
     self.log.append(entry)
     if self.folder:
-        with atomic_path(self.folder/"log.jsonl") as path: path.write_text("".join(json.dumps(e) + "\n" for e in self.log), encoding="utf-8")
+        with atomic_path(self.folder/"log.jsonl") as path: path.write_text("".join(json.dumps(e, default=float) + "\n" for e in self.log), encoding="utf-8")
     if self.board: self.tell_board(entry)
     self.show()
 

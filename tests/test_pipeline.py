@@ -56,6 +56,14 @@ def test_one_shopper_has_nobody_to_learn_from():
     p5 = P5.fit(Interactions.from_frame(df[df.user == df.user.iloc[0]], name="one"), "smoke")
     assert p5.bare and len(p5.users) == 1
 
+def test_bare_purchases_of_few_who_bought_more_than_one_thing():
+    log = pd.DataFrame([(f"u{u}", f"i{(u*3 + j) % 12}", j) for u, n in enumerate([3]*9 + [9]) for j in range(n)], columns=["user", "item", "time"])
+    assert P5.fit(leave_one_out(Interactions.from_frame(log, name="few")), "smoke").bare
+
+def test_a_training_on_other_prompts_is_refused(split, tmp_path):
+    P5.fit(split, "smoke", tmp_path)
+    with pytest.raises(ValueError, match="belongs to another run: prompts changed"): P5.fit(split, "smoke", tmp_path, held_out=("2-1",))
+
 def test_lists_hold_items_once_and_nothing_seen(whole):
     n = len(whole.item_labels)
     for label in whole.users:

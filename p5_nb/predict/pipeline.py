@@ -256,7 +256,8 @@ def train(self:P5, log:Log,          # with all columns
     for what in p.get("start", ("items",)) if start is None else start: {"items": self.start_items, "words": self.start_words}[what](log)
     self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"], p.get("per_answer", True))
     self.one_reading, self.jitter = self.mixture.one_reading, self.mixture.jitter
-    self.learner = Learner(self.model, self.mixture.loss, self.mixture.batches, **dict(epochs=p["epochs"], lr=p["lr"], seed=self.seed, folder=folder) | learner).fit()
+    about = dict(prompts={n: [self.templates[n].source, self.templates[n].target] for n in self.trained}, index=self.index.digest()) | {k: p.get(k) for k in ("draws", "readings", "per_answer")}
+    self.learner = Learner(self.model, self.mixture.loss, self.mixture.batches, **dict(epochs=p["epochs"], lr=p["lr"], seed=self.seed, folder=folder, about=about) | learner).fit()
     return self
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #0acafa4a

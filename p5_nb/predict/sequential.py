@@ -94,6 +94,7 @@ def recommend(self:Sequential, histories:list,  # one integer array per user
               trie=None                       # of a part of the shop, see `only`; None: of all items
              ) -> tuple: # items (users, k), −1 where there are fewer; log-probabilities
     "The k most probable next items of each history."
+    histories = list(histories)                                          # of a pandas Series by place, not by label
     flat(histories, len(self.index))                                     # refuse unknown items
     if any(len(h) == 0 for h in histories): raise ValueError("a history is empty: this model needs at least one item; use popularity for new users")
     order = np.argsort([len(h) for h in histories], kind="stable")

@@ -48,8 +48,11 @@ class Teacher:
         group = np.random.default_rng([seed, 3]).permutation(len(sequences)) % folds
         self.seed, self.answers = seed, [None]*len(asked)
         for fold in progress(range(folds), "teacher"):
-            model = make().fit([s for s, g in zip(sequences, group) if g != fold], n_items)
-            mine = np.flatnonzero(group[owner] == fold)
+            rest, mine = [s for s, g in zip(sequences, group) if g != fold], np.flatnonzero(group[owner] == fold)
+            if max(map(len, rest)) < 2:                                                            # nobody else bought two things: no answers
+                for w in mine: self.answers[w] = np.zeros((len(asked[w]) - 1, k), np.int32), np.zeros((len(asked[w]) - 1, k), np.float32)
+                continue
+            model = make().fit(rest, n_items)
             for w, answer in zip(mine, best_answers(model, [asked[w] for w in mine], k, [before[w] for w in mine])): self.answers[w] = answer
 
 # %% ../../nbs/70_predict/706_teacher.ipynb #a5c7cbb7
