@@ -64,6 +64,16 @@ def test_a_training_on_other_prompts_is_refused(split, tmp_path):
     P5.fit(split, "smoke", tmp_path)
     with pytest.raises(ValueError, match="belongs to another run: prompts changed"): P5.fit(split, "smoke", tmp_path, held_out=("2-1",))
 
+def test_a_training_on_another_log_or_with_another_dropout_is_refused(split, tmp_path, monkeypatch):
+    P5.fit(split, "smoke", tmp_path/"all")
+    other = log_frame(n_items=N)[["user", "item", *EVERYTHING]].assign(rating=lambda d: 6 - d.rating)
+    with pytest.raises(ValueError, match="belongs to another run: log changed"): P5.fit(leave_one_out(Interactions.from_frame(other, name="small")), "smoke", tmp_path/"all")
+    with monkeypatch.context() as m, pytest.raises(ValueError, match="belongs to another run: dropout changed"):
+        m.setitem(pipeline.PRESETS, "smoke", pipeline.PRESETS["smoke"] | dict(dropout=.5)); P5.fit(split, "smoke", tmp_path/"all")
+    bare, backwards = (Interactions.from_frame(log_frame(n_items=N)[["user", "item", "time"]].assign(time=lambda d: sign*d.time), name="small") for sign in (1, -1))
+    P5.fit(bare, "smoke", tmp_path/"bare")
+    with pytest.raises(ValueError, match="belongs to another run: .*sequences.* changed"): P5.fit(backwards, "smoke", tmp_path/"bare")
+
 def test_lists_hold_items_once_and_nothing_seen(whole):
     n = len(whole.item_labels)
     for label in whole.users:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MAX_ITEMS', 'TEXTS', 'NEUTRAL', 'TOGETHER', 'expected_star', 'P5', 'title_vectors', 'known_rows',
-           'star_words', 'corpus', 'count_words', 'storable', 'same_log', 'label_log_probs', 'within', 'find',
+           'star_words', 'corpus', 'count_words', 'storable', 'log_fingerprint', 'label_log_probs', 'within', 'find',
            'file_digest']
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #164eff4a
@@ -26,7 +26,7 @@ from ..data.schema import Interactions, Split, negatives
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors, leading_vectors
 from ..index.ids import load_index, save_index
 from ..index.trie import build_trie, only
-from ..learner import Learner
+from ..learner import Learner, fingerprint
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #55bac023
 from ..measure.ranking import list_ranks, rank_measures
@@ -212,12 +212,10 @@ def fit(cls:P5, data,                # Interactions (all rows teach) or Split (i
     return self
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #acb1122f
-def same_log(log:Log, folder:Path):
-    "Leave the log's fingerprint in a folder, or refuse a folder that holds the fingerprint of another log."
+def log_fingerprint(log:Log)->str:
+    "What stands for all columns of a log, texts too."
     rows = pd.util.hash_pandas_object(pd.DataFrame({c: pd.Series(v).astype(str) for c, v in log.columns.items()}), index=False)
-    mark, path = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest(), Path(folder)/"log.json"
-    if path.exists() and read_json(path)["sha256"] != mark: raise ValueError(f"{folder}: a training on another log began here; use another folder, or remove this one")
-    write_json(path, {"sha256": mark, "rows": len(log)})
+    return fingerprint([rows.to_numpy()])
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #5138bb15
 @patch
@@ -247,7 +245,6 @@ def train(self:P5, log:Log,          # with all columns
           **learner)->P5:            # epochs, lr, valid, … for `Learner`
     "Learn the prompts."
     p = PRESETS[self.preset]
-    if folder: same_log(log, folder)
     if self.bare:
         sequences = log.sequences()
         teacher = Teacher(ItemKNN, sequences, len(self.items), self.model.max_items, min(5, len(sequences)), seed=self.seed) if len(sequences) > 1 else None
@@ -256,7 +253,7 @@ def train(self:P5, log:Log,          # with all columns
     for what in p.get("start", ("items",)) if start is None else start: {"items": self.start_items, "words": self.start_words}[what](log)
     self.mixture = mixture or Mixture(log, [self.templates[n] for n in self.trained], self.words, self.names, p["draws"], p["readings"], self.seed, p["batch_size"], p.get("per_answer", True))
     self.one_reading, self.jitter = self.mixture.one_reading, self.mixture.jitter
-    about = dict(prompts={n: [self.templates[n].source, self.templates[n].target] for n in self.trained}, index=self.index.digest()) | {k: p.get(k) for k in ("draws", "readings", "per_answer")}
+    about = folder and dict(log=log_fingerprint(log), prompts={n: [self.templates[n].source, self.templates[n].target] for n in self.trained}, index=self.index.digest()) | {k: p.get(k) for k in ("draws", "readings", "per_answer", "dropout")}
     self.learner = Learner(self.model, self.mixture.loss, self.mixture.batches, **dict(epochs=p["epochs"], lr=p["lr"], seed=self.seed, folder=folder, about=about) | learner).fit()
     return self
 
