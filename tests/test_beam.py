@@ -118,7 +118,7 @@ def test_a_sparse_trie_is_the_same_trie(index, seed):
     model, offsets = model_for(index, seed)
     states, forbidden = model.encode(torch.randint(2, model.config.vocab_size, (3, 3))), torch.from_numpy(rng.integers(-1, len(index), (3, 4)))
     one, other = (beam_search(model, states, torch.zeros(1, 1, 1, 1), t, offsets, 5, forbidden) for t in (dense, sparse))
-    assert torch.equal(one[0], other[0]) and torch.allclose(one[1], other[1], atol=1e-5)         # where a matrix lies in memory may move its product's last bit
+    assert torch.equal(one[0], other[0]) and torch.allclose(one[1], other[1], rtol=1e-6, atol=0)         # a sparse level keeps fewer empty beams, and a product of fewer rows may round its last bit otherwise
 
 @settings(max_examples=60, deadline=None)
 @given(indexes())

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MAX_ITEMS', 'TEXTS', 'NEUTRAL', 'TOGETHER', 'expected_star', 'P5', 'title_vectors', 'known_rows',
-           'star_words', 'corpus', 'count_words', 'storable', 'log_fingerprint', 'label_log_probs', 'within', 'find',
-           'file_digest']
+           'star_words', 'corpus', 'count_words', 'storable', 'log_fingerprint', 'label_log_probs', 'within', 'find']
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #164eff4a
-import hashlib, re, tempfile
+import re, tempfile
 from pathlib import Path
 
 # %% ../../nbs/70_predict/710_pipeline.ipynb #a4a8147a
@@ -22,6 +21,7 @@ from fastcore.basics import patch
 # %% ../../nbs/70_predict/710_pipeline.ipynb #19485544
 from ..baselines.neighbours import ItemKNN, flat
 from ..core import atomic_path, progress, read_json, seed_everything, write_json
+from ..data.download import digest
 from ..data.schema import Interactions, Split, negatives
 from ..index.collaborative import co_purchase, collaborative_index, item_vectors, leading_vectors
 from ..index.ids import load_index, save_index
@@ -515,10 +515,6 @@ def choose(self:P5, user, items:list)->pd.DataFrame: # item, title, score
 # %% ../../nbs/70_predict/710_pipeline.ipynb #fc7d2efd
 TOGETHER = ("words.json", "labels.json", "log.safetensors")        # the index has a fingerprint of its own
 
-def file_digest(path:Path)->str: # SHA-256
-    "The fingerprint of a file."
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
 @patch
 def save(self:P5, folder:Path):
     "Write everything needed to ask this model again."
@@ -529,7 +525,7 @@ def save(self:P5, folder:Path):
     self.save_weights(folder)
     prompts = [dict(family=t.family, number=t.number, source=t.source, target=t.target) for t in self.templates.values()]
     write_json(folder/"p5.json", dict(kind=type(self).__name__, preset=self.preset, sizes=vars(self.net.config), prompts=prompts, trained=self.trained, stars=self.stars, seed=self.seed, candidates=self.log.candidates, one_reading=self.one_reading, jitter=self.jitter,
-                                      index=self.index.digest(), files={name: file_digest(folder/name) for name in TOGETHER}))
+                                      index=self.index.digest(), files={name: digest(folder/name) for name in TOGETHER}))
 
 @patch
 def save_weights(self:P5, folder:Path):
@@ -552,7 +548,7 @@ def load(cls:P5, folder:Path)->P5:
     about, labels, index = read_json(folder/"p5.json"), read_json(folder/"labels.json"), load_index(folder/"index.json")
     if index.digest() != about["index"]: raise ValueError(f"{folder/'index.json'} is not the index this model was trained with; restore the original file")
     for name, mark in about.get("files", {}).items():                                        # older folders have no such fingerprints
-        if file_digest(folder/name) != mark: raise ValueError(f"{folder/name} is not the file that was stored with this model; restore the original file")
+        if digest(folder/name) != mark: raise ValueError(f"{folder/name} is not the file that was stored with this model; restore the original file")
     if (kind := about.get("kind", "P5")) != cls.__name__: raise ValueError(f"{folder} holds a {kind}: read it with {kind}.load, not {cls.__name__}.load")
     rows, items = pd.DataFrame({c: v.numpy() for c, v in load_file(folder/"log.safetensors").items()}), pd.DataFrame(labels["items"])
     if labels["names"]: rows["user_name"] = labels["names"]
