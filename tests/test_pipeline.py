@@ -60,6 +60,20 @@ def test_bare_purchases_of_few_who_bought_more_than_one_thing():
     log = pd.DataFrame([(f"u{u}", f"i{(u*3 + j) % 12}", j) for u, n in enumerate([3]*9 + [9]) for j in range(n)], columns=["user", "item", "time"])
     assert P5.fit(leave_one_out(Interactions.from_frame(log, name="few")), "smoke").bare
 
+@pytest.mark.parametrize("preset", pipeline.PRESETS)
+def test_every_preset_trains(preset, split, monkeypatch):
+    monkeypatch.setitem(pipeline.PRESETS, preset, pipeline.PRESETS[preset] | SHORT)
+    p5 = P5.fit(split, preset)
+    assert p5.learner.log[-1]["loss"] < 20 and len(p5.recommend("u0", k=3)) == 3
+
+def test_words_start_where_their_company_is(split):
+    "And nothing else does: names of items, words of prompts."
+    (p5, log), (fresh, _) = P5.prepare(split, "smoke"), P5.prepare(split, "smoke")
+    p5.start_words(log)
+    said = {i for c in ("text", "summary") for t in split.train[c].dropna() for i in p5.words.encode(t) if i > 2}
+    moved = (p5.model.table() != fresh.model.table()).any(1).nonzero()[:, 0]
+    assert 10 < len(moved) < len(p5.words)/2 and set(moved.tolist()) <= said
+
 def test_a_training_on_other_prompts_is_refused(split, tmp_path):
     P5.fit(split, "smoke", tmp_path)
     with pytest.raises(ValueError, match="belongs to another run: prompts changed"): P5.fit(split, "smoke", tmp_path, held_out=("2-1",))

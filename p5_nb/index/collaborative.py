@@ -46,6 +46,7 @@ def leading_vectors(x:sp.csr_matrix,      # (n, m)
     again = {"rng": seed} if "rng" in signature(eigsh).parameters else {}           # SciPy before 1.17 cannot be told; there every process draws alike
     right, _ = np.linalg.qr(eigsh(gram, min(dims, n - 1), v0=np.random.default_rng(seed).standard_normal(n), **again)[1])
     u, s, w = svd(tall @ right, full_matrices=False)
+    s[s <= s[0]*n*np.finfo(float).eps] = 0                                          # a direction of nothing but rounding
     rows = (u if tall is x else right @ w.T)[:, ::-1]*s[::-1]**power
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-9)

@@ -234,7 +234,7 @@ def start_words(self:P5, log:Log):
     texts = [np.array([i for i in self.words.encode(t) if i > 2], dtype=int) for c in ("text", "summary") if c in log.columns for t in log.columns[c] if isinstance(t, str)]
     if not any(map(len, texts)): return
     vectors = word_vectors(co_purchase(texts, len(self.words), decay=1, reach=5), PRESETS[self.preset]["d_model"], self.seed)
-    known = vectors.any(1)
+    known = vectors.any(1).nonzero()[0]                                                    # words of texts, none of them an item's own
     self.model.shared.weight[known, :vectors.shape[1]] = torch.from_numpy(vectors[known]*vectors.shape[1]**.5).float()      # at the scale of fresh weights
 
 @patch
