@@ -76,6 +76,7 @@ LOOK = """(() => {
     const wide = [...document.querySelectorAll('article *')].find(e => e.getBoundingClientRect().right > root.clientWidth + 1 && !clipped(e));
     faults.push(`${box.scrollWidth} wide on ${box.clientWidth}: ` + (wide ? wide.outerHTML.slice(0, 120) : box.className));
   }
+  for (const i of document.querySelectorAll('figure img, [role=tabpanel] img')) if (i.clientWidth && i.clientWidth < Math.min(i.naturalWidth, 480) - 1) faults.push(`a picture ${i.clientWidth} wide, too small to read: ` + i.alt.slice(0, 40));
   for (const e of document.querySelectorAll('div.math .eqno')) if (e.getBoundingClientRect().left < e.parentElement.querySelector('mjx-container').getBoundingClientRect().right - 1) faults.push('a number lies on its equation: ' + e.innerText);
   const rgb = c => { const m = c.match(/[\\d.]+/g).map(Number); return m.length > 3 ? m : [...m, 1]; };
   const lum = c => c.slice(0, 3).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
