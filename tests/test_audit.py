@@ -1,10 +1,11 @@
 "The audits on real files, with the numbers they must give, and against slow reference code."
+from itertools import permutations
 import numpy as np, pandas as pd, pytest
 from conftest import real
 from p5_nb.data.audit import audit, cold_targets, id_step_ranks, id_step_stats, integer_labels, permute_items, repeat_targets, step_ranks, tie_stats
 from p5_nb.data.schema import Interactions, leave_one_out, read_sequences
 from p5_nb.index.ids import ItemIndex, as_digits, random_index, sequential_index
-from p5_nb.index.leak import leak_test, name_places
+from p5_nb.index.leak import cold_distances, leak_test, name_places
 
 # hit@1 and hit@5 of the counting rule, cold test targets: measured once with an independent script
 KNOWN = {"Beauty": (.0441, .052, 138), "Sports_and_Outdoors": (.0414, .0458, 317), "Toys_and_Games": (.0435, .0546, 279)}
@@ -86,3 +87,17 @@ def test_refusals():
     with pytest.raises(ValueError, match="2 labels for 3 items"): id_step_ranks(leave_one_out(inter), np.array([1, 2]))
     with pytest.raises(ValueError, match="need a column 'time'"): tie_stats(leave_one_out(inter))
     assert audit(leave_one_out(inter)) == dict(held_out=1, cold=1, repeats=0, tied=None, counting_hit5=None)
+
+@pytest.mark.parametrize("seed", range(20))
+def test_p_is_the_share_of_arrangements_that_do_as_well(seed, monkeypatch):
+    "Seven users, seven items: against all 5,040 arrangements. Equal ones count, though sums of shares differ in the last bit with their order."
+    distance, own = np.random.default_rng(seed).integers(0, 2, (7, 7)), np.arange(7)
+    monkeypatch.setattr("p5_nb.index.leak.cold_distances", lambda *args: (distance, own))
+    farther = (2*(distance[:, None] > distance[..., None]) + (distance[:, None] == distance[..., None])).sum(2)      # whole numbers
+    worth = farther[own, np.array(list(permutations(own)))].sum(1)
+    assert abs(leak_test(random_index(7), None)["p"] - (worth >= farther[own, own].sum()).mean()) < .07             # four standard errors of 999 swaps
+
+def test_too_few_to_ask_about_is_said(monkeypatch):
+    "Both users end with the same one of twelve items: the best of twelve is no evidence."
+    monkeypatch.setattr("p5_nb.index.leak.cold_distances", lambda *args: (np.tile(np.arange(12), (2, 1)), np.array([0, 0])))
+    assert leak_test(random_index(12), None)["verdict"].startswith("cannot tell")

@@ -34,13 +34,15 @@ def cold_distances(index:ItemIndex, split:Split,
 # %% ../../nbs/40_index/430_leak.ipynb #f3fe4430
 def leak_test(index:ItemIndex, split:Split, part:str="test",
               swaps:int=999, seed:int=0
-             ) -> dict:          # names; cold: items asked about; closer: 0 to 1, .5 by chance; p; verdict
+             ) -> dict:          # names; cold: held-out items that nobody learnt from; closer: 0 to 1, .5 by chance; p; verdict
     "Do names of items that nobody learnt from stand close to those who will buy them?"
+    if swaps < 99: raise ValueError(f"swaps is {swaps}: with fewer than 99 no p-value is as small as .01, where the verdict begins")
     (distance, own), rng = cold_distances(index, split, part), np.random.default_rng(seed)
     m = distance.shape[1]
-    if m < 5 or not len(own): return dict(names=index.name, cold=m, closer=float("nan"), p=float("nan"), verdict="cannot tell: fewer than 5 items to ask about")
-    farther = (m - rankdata(distance, axis=1))/(m - 1)                    # [i, j]: share of items farther from user i than item j, equal ones half
-    closer = lambda name: float(farther[np.arange(len(own)), name[own]].mean())
-    truth = closer(np.arange(m))
-    p = (1 + sum(closer(rng.permutation(m)) >= truth for _ in range(swaps)))/(1 + swaps)
-    return dict(names=index.name, cold=m, closer=truth, p=p, verdict="leaks" if p <= .01 else "no sign of a leak")
+    if len(np.unique(own)) < 5: return dict(names=index.name, cold=m, closer=float("nan"), p=float("nan"), verdict="cannot tell: fewer than 5 items to ask about")
+    nearness = rankdata(distance, axis=1)                                 # [i, j]: place of item j from user i, equal ones share theirs; halves, so sums are exact
+    total = lambda name: float(nearness[np.arange(len(own)), name[own]].sum())
+    truth = total(np.arange(m))
+    closer = float((m - truth/len(own))/(m - 1))                          # share of items farther than the own one, equal ones half
+    p = (1 + sum(total(rng.permutation(m)) <= truth for _ in range(swaps)))/(1 + swaps)
+    return dict(names=index.name, cold=m, closer=closer, p=p, verdict="leaks" if p <= .01 else "no sign of a leak")
