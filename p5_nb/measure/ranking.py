@@ -101,6 +101,7 @@ def list_ranks(
     "Rank of each target in a list that does not hold the whole catalogue."
     lists, targets = padded(lists), np.asarray(targets)
     if len(lists) != len(targets): raise ValueError(f"{len(lists)} lists but {len(targets)} targets")
+    if (targets < 0).any(): raise ValueError(f"target {targets.min()} of row {targets.argmin()} is no item: -1 in a list means nothing is there")
     if not lists.size: return np.full(len(targets), np.inf)
     found = lists == targets[:, None]
     return np.where(found.any(1), found.argmax(1) + 1., np.inf)
@@ -115,6 +116,7 @@ def top_lists(
     seed:int=0, # of the random order that breaks ties
 )->np.ndarray: # (n, k) items, best first; -1 where too few items are left
     "The k best items of each row."
+    if seen is not None and len(seen) != n: raise ValueError(f"{n} rows but {len(seen)} lists of seen items")
     lists, order = np.full((n, k), -1, dtype=np.int64), None
     for start in progress(range(0, n, batch), "listing"):
         rows = slice(start, min(start + batch, n))
@@ -136,8 +138,9 @@ def _relevance(lists, relevant):
     relevant = [np.unique(list(x)) for x in relevant]
     n = np.array([len(x) for x in relevant])
     if not n.all(): raise ValueError(f"user in row {np.flatnonzero(n == 0)[0]} has no relevant item: leave such users out and say so")
-    flat = np.concatenate(relevant).astype(np.int64)
-    base, row = max(flat.max(), lists.max(initial=0)) + 2, np.arange(len(lists))
+    flat, row = np.concatenate(relevant).astype(np.int64), np.arange(len(lists))
+    if flat.min() < 0: raise ValueError(f"relevant item {flat.min()} of row {np.repeat(row, n)[flat.argmin()]} is no item: leave such entries out")
+    base = max(flat.max(), lists.max(initial=0)) + 2
     return np.isin(lists + 1 + base * row[:, None], flat + 1 + base * np.repeat(row, n)) & (lists >= 0), n
 
 # %% ../../nbs/20_measure/210_ranking.ipynb #10fbcd2f
@@ -189,6 +192,7 @@ def sampled_ranks(
     if negatives.ndim != 2 or len(negatives) != len(targets): raise ValueError(f"negatives has shape {negatives.shape}, expected ({len(targets)}, n)")
     if (same := (negatives == targets[:, None]).any(1)).any(): raise ValueError(f"row {same.argmax()} has its target among the negatives")
     both = np.column_stack([targets, negatives])
+    if (odd := (both < 0).any(1)).any(): raise ValueError(f"row {odd.argmax()} has item {both.min()}, which is none of the catalogue")
     pick = lambda rows: np.take_along_axis(_block(score, rows, None), both[rows], axis=1)
     return target_ranks(pick, np.zeros(len(targets), dtype=int), batch=batch)
 
@@ -217,7 +221,9 @@ def mcnemar(
     b, # (users,) the same for the second
 )->dict: # "only the first", "only the second": users; "p": chance that a fair coin leans so far, 1.0 without a single case
     "Cases in which only one of two models finds the item, and the two-sided p of a fair coin."
-    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    a, b = np.asarray(a), np.asarray(b)
+    if not np.isin(np.append(a, b), (0, 1)).all(): raise ValueError("hits are True or False: where you have ranks, give ranks <= k")
+    a, b = a.astype(bool), b.astype(bool)
     if a.shape != b.shape: raise ValueError(f"hits of {a.shape} and of {b.shape} users: both models must have been asked about the same")
     first, second = int((a & ~b).sum()), int((b & ~a).sum())
     return {"only the first": first, "only the second": second, "p": float(binomtest(first, first + second).pvalue) if first + second else 1.}
