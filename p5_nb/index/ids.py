@@ -6,7 +6,7 @@
 __all__ = ['ItemIndex', 'save_index', 'load_index', 'as_digits', 'random_index', 'sequential_index', 'draw_index']
 
 # %% ../../nbs/40_index/400_ids.ipynb #89c7d5b0
-import hashlib
+import hashlib, operator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -32,7 +32,7 @@ class ItemIndex:
         codes = np.asarray(self.codes)
         if codes.dtype.kind not in "iu": raise ValueError(f"codes are {codes.dtype}: give whole numbers")
         object.__setattr__(self, "codes", np.array(codes, dtype=np.int64, order="C"))             # a copy, which nobody else can change
-        object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
+        object.__setattr__(self, "sizes", tuple(map(operator.index, self.sizes)))
         if not 1 <= len(self.sizes) <= 8: raise ValueError(f"{len(self.sizes)} levels: names have 1 to 8 tokens")
         if self.codes.ndim != 2 or self.codes.shape[1] != len(self.sizes): raise ValueError(f"codes {self.codes.shape} do not fit {len(self.sizes)} level sizes")
         if (self.codes < 0).any() or (self.codes >= np.array(self.sizes)).any(): raise ValueError(f"a token lies outside the level sizes {self.sizes}")
@@ -52,6 +52,7 @@ class ItemIndex:
     def word(self, item:int # item number
             ) -> str:       # for example "<a_3><b_17>"
         "The name of an item as text."
+        if not 0 <= item < len(self): raise ValueError(f"item {item} is not one of the {len(self)} items 0 … {len(self) - 1}")
         return "".join(f"<{'abcdefgh'[level]}_{code}>" for level, code in enumerate(self.codes[item]))
 
 # %% ../../nbs/40_index/400_ids.ipynb #d4d36bdd
@@ -60,9 +61,11 @@ def save_index(index:ItemIndex, path:Path):
     write_json(path, {"name": index.name, "sizes": list(index.sizes), "codes": index.codes.tolist()})
 
 def load_index(path:Path) -> ItemIndex:
-    "Read an index written by `save_index`."
+    "Read an index written by `save_index`; an error names the file."
     data = read_json(path)
-    return ItemIndex(np.array(data["codes"]), tuple(data["sizes"]), data["name"])
+    if not isinstance(data, dict) or {"name", "sizes", "codes"} - data.keys(): raise ValueError(f"{path}: no index of items; the fields name, sizes and codes are wanted")
+    try: return ItemIndex(np.array(data["codes"]), data["sizes"], data["name"])
+    except (TypeError, ValueError) as e: raise ValueError(f"{path}: {e}") from None
 
 # %% ../../nbs/40_index/400_ids.ipynb #95bc0293
 def as_digits(order:np.ndarray,  # the position of each item in some order
