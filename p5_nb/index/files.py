@@ -47,7 +47,9 @@ def read_lcrec(path:Path,         # {"0": ["<a_12>", "<b_3>", …], …}
                name:str=None      # default: the name of the file
               ) -> ItemIndex:
     "Read names written by LC-Rec and kin; item numbers must run from 0 without gaps."
-    text = Path(path).read_text(encoding="utf-8-sig"); pairs, rows, owner = _pairs(text, path), {}, {}
+    try: text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as e: raise ValueError(f"{path}, byte {e.start}: not UTF-8 text; save it as UTF-8") from None
+    pairs, rows, owner = _pairs(text, path), {}, {}
     def wrong(key, why): raise ValueError(f"{path}, line {_line(text, key)}, item {key!r}: {why}")
     for key, tokens in pairs:
         if not re.fullmatch(r"0|[1-9]\d{0,8}", key, re.ASCII): wrong(key, "an item is named by its number, from 0")
