@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #6387943f
 from ..learner import Learner
+from .rating import _table
 from ..text.words import Words
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #b8971007
@@ -35,7 +36,8 @@ class MostSimilar:
     ):
         "Weigh words, and add up what each user wrote."
         if not len(texts) or not len(users) == len(items) == len(texts): raise ValueError(f"{len(users)} users, {len(items)} items and {len(texts)} texts: give as many of each, at least one")
-        self.texts, items = list(texts), np.asarray(items)
+        if features is not None and len(features) != len(texts): raise ValueError(f"{len(texts)} texts but {len(features)} feature words")
+        self.texts, (users, items, _) = list(texts), _table(users, items, n_users, n_items)
         self.rows = TfidfVectorizer().fit_transform(self.texts)
         whose = sparse.csr_array((np.ones(len(users)), (users, np.arange(len(users)))), shape=(n_users, len(users)))
         self.users = whose @ self.rows
@@ -62,10 +64,11 @@ def write(self:MostSimilar,
 )->list: # n texts
     "The borrowed sentences."
     if features is not None and self.features is None: raise ValueError("features are asked for, but the model was fitted without any: give them to fit")
-    out = []
-    for k, (u, i) in enumerate(zip(users, items)):
-        if not (0 <= u < self.users.shape[0] and 0 <= i < len(self.about)): raise ValueError(f"row {k}: user {u} or item {i} is outside the {self.users.shape[0]} users and {len(self.about)} items")
-        rows = self.candidates(i, None if features is None else features[k])
+    out, (users, items, _) = [], _table(users, items, self.users.shape[0], len(self.about))
+    features = [None]*len(users) if features is None else list(features)
+    if len(features) != len(users): raise ValueError(f"{len(users)} rows but {len(features)} feature words")
+    for u, i, feature in zip(users, items, features):
+        rows = self.candidates(i, feature)
         out.append(self.texts[rows[(self.rows[rows] @ self.users[[u]].T).toarray().argmax()]])
     return out
 
@@ -151,8 +154,8 @@ def rows(self:NRT, users, items, texts, ratings, features=None)->tuple:
     for row, text in zip(target, texts):
         ids = self.words.encode(text)[:self.longest] + [1]
         row[:len(ids)] = torch.tensor(ids)
-    as_long = lambda x: torch.from_numpy(np.array(x, dtype=np.int64))
-    return as_long(users), as_long(items), self.first(features, len(texts)), target, torch.from_numpy(np.array(ratings, dtype=np.float32))
+    users, items, ratings = _table(users, items, *self.size, ratings)
+    return torch.from_numpy(users), torch.from_numpy(items), self.first(features, len(texts)), target, torch.from_numpy(ratings.astype(np.float32))
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #b2cbb1a7
 @patch
@@ -183,6 +186,7 @@ def fit(self:NRT,
 ):
     "Train; `self.log` has the losses of each epoch."
     if not len(texts): raise ValueError("there are no texts to learn from")
+    self.size = n_users, n_items
     self.words, self.mean = Words.count([*texts, *([] if features is None else features)], most=self.most), float(np.mean(ratings))
     rows = self.rows(users, items, texts, ratings, features)
     torch.manual_seed(self.seed)
@@ -227,7 +231,5 @@ def rate(self:NRT, users, items # (n,) numbers from 0
 @patch
 def _pairs(self:NRT, users, items):
     "Users and items as checked tensors."
-    u, i = (torch.from_numpy(np.array(x, dtype=np.int64)) for x in (users, items))
-    for name, x, table in (("user", u, self.net.user), ("item", i, self.net.item)):
-        if len(bad := np.flatnonzero((x < 0) | (x >= len(table.weight)))): raise ValueError(f"row {bad[0]}: {name} {x[bad[0]]} is not one of the {len(table.weight)}")
-    return u, i
+    users, items, _ = _table(users, items, *self.size)
+    return torch.from_numpy(users), torch.from_numpy(items)
