@@ -78,9 +78,9 @@ class Markov:
         histories, # one integer array a row, in time order; only its last item counts
     )->np.ndarray: # (rows, items) probabilities
         "Probability of each item to come next."
-        n_items = len(self.share)
-        flat([h[-1:] for h in histories], n_items)                       # refuse unknown items
-        last = np.array([h[-1] if len(h) else n_items for h in histories], dtype=np.int64)
+        last = np.full(len(histories), len(self.share))
+        items, rows = flat([h[-1:] for h in histories], len(self.share))
+        last[rows] = items
         return (self.counts[last].toarray() + self.share) / (self.totals[last] + 1)[:, None]
 
 # %% ../../nbs/30_baselines/300_neighbours.ipynb #7f5d4909
