@@ -77,6 +77,10 @@ def test_items_are_scored_as_the_loss_scores_them(p5, split):
     with torch.no_grad(): loss = [target_losses(p5.model, collate([e], len(p5.words)))[0, 0].item()*len(e.labels[0]) for e in asked]
     assert np.allclose(score, -np.array(loss), atol=1e-4)
 
+@pytest.mark.parametrize("item, said", [(-1, "item -1"), (40, "item 40"), (1., "float64")])
+def test_only_items_are_scored(p5, item, said):
+    with pytest.raises(ValueError, match=said): p5.spell("2-1", [{"user": "user_0", "history": "item_3"}], np.array([[5, item]]))
+
 def test_lists_hold_each_item_once_and_nothing_owned(p5, split):
     log, rows = p5.whole_log(split), split.at("test")
     gaps, owned = questions(p5.templates["2-1"], log, rows), split.history("test")

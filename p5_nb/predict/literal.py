@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from ..data.schema import Interactions
 from ..index.ids import sequential_index
 from ..index.leak import name_places
-from .pipeline import P5, corpus, label_log_probs
+from .pipeline import P5, corpus, label_log_probs, within
 from ..pretrain.backbone import Published, load_t5, save_t5
 from ..pretrain.generate import beam
 from ..pretrain.packed import pad
@@ -29,17 +29,18 @@ from ..text.subwords import Subwords
 # %% ../../nbs/70_predict/725_literal.ipynb #19109f7a
 ITEM = re.compile(r"item_(0|[1-9]\d*)(?!\d)")     # as `items_text` writes it: no zeros in front
 
+def _renumbered(text, numbers):
+    "The text with other item numbers; those beyond the last item stay as they are."
+    return ITEM.sub(lambda m: f"item_{numbers[int(m[1])]}" if int(m[1]) < len(numbers) else m[0], text)
+
 class Numbered(Subwords):
     "Subwords that write each item with the number it has in some order."
     def __init__(self, words:Subwords, places:np.ndarray): # (items,) the number of each item
         super().__init__(words.tokenizer, words.runs, words.extra)
         self.places, self.items = places, np.argsort(places)
 
-    def word_ids(self, word:str): return super().word_ids(ITEM.sub(lambda m: f"item_{self.places[int(m[1])]}", word))
-
-    def decode(self, ids:list):
-        "Text, in which numbers beyond the last item stay as they are."
-        return ITEM.sub(lambda m: f"item_{self.items[int(m[1])]}" if int(m[1]) < len(self.items) else m[0], super().decode(ids))
+    def word_ids(self, word:str): return super().word_ids(_renumbered(word, self.places))
+    def decode(self, ids:list): return _renumbered(super().decode(ids), self.items)
 
 # %% ../../nbs/70_predict/725_literal.ipynb #6d160762
 class Plain(Template):
@@ -130,6 +131,7 @@ def spell(self:Literal, number:str, gaps:list,
           items:np.ndarray # (questions, n) item numbers
          )->np.ndarray:    # (questions, n) log-probabilities
     "How probable each of some items is as the answer."
+    within(items, len(self.items), "item")
     names, out = pad([self.words.encode(f"item_{i}") + [1] for i in range(len(self.items))], -100), np.empty(items.shape)
     for rows, states, bias in self.read(number, gaps, 8):
         out[rows] = label_log_probs(self.model, states, bias, names[items[rows]])
