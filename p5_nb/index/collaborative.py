@@ -105,6 +105,8 @@ def spectral_index(sequences:list,   # training sequences only, one integer arra
     "Names that spell the path of cuts through the graph of purchases (Hua et al. 2023)."
     if not 2 <= clusters <= most: raise ValueError(f"clusters is {clusters} and most {most}: a cut makes two parts or more, and no more than it has items")
     table = co_purchase(sequences, n_items, decay, max(map(len, sequences), default=0))
+    table = table - sp.diags(table.diagonal())                           # the same thing twice is no company
+    table.eliminate_zeros()
     tied = table.getnnz(1) > 0
     parts = [((clusters,), np.flatnonzero(~tied))]*(not tied.all())
 
