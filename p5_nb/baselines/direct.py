@@ -151,12 +151,15 @@ def fit(self:BPRMF,
     self.n_users, self.n_items = len(sequences), n_items
     torch.manual_seed(self.seed)
     self.net, past = self.network(), self.histories(sequences)
-    watch = dict(valid=lambda net: {"ndcg@10": self.ndcg(*valid)}, better="ndcg@10") if valid else {}
+    met = np.isin(np.arange(self.n_users + 1), users)
+    @torch.no_grad()
+    def nobody(): self.net.user.weight[~met] = self.net.user.weight[met].mean(0)
+    def measure(net): nobody(); return {"ndcg@10": self.ndcg(*valid)}
+    watch = dict(valid=measure, better="ndcg@10") if valid else {}
     self.log = Learner(self.net, self.loss, lambda epoch: self.batches(items, users, past, unbought, epoch), self.epochs, self.lr, self.seed,
                        weight_decay=self.decay, **watch).fit().log
     self.curve = [e["ndcg@10"] for e in self.log if "ndcg@10" in e]
-    met = np.isin(np.arange(self.n_users + 1), users)
-    with torch.no_grad(): self.net.user.weight[~met] = self.net.user.weight[met].mean(0)
+    nobody()
     return self
 
 # %% ../../nbs/30_baselines/330_direct.ipynb #0fd0d2d1
