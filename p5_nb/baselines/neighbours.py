@@ -165,8 +165,9 @@ def score(self:UserKNN,
     alike = (asking @ self.baskets.T).tocoo()                            # items shared: whole numbers, so that their order cannot matter
     row, user = alike.coords
     cosine = alike.data / np.sqrt(asking.sum(1)[row] * self.baskets.sum(1)[user])
-    best = np.lexsort((-cosine, row))
+    square = alike.data**2 / self.baskets.sum(1)[user]                   # squared, without the asker's own part: one division of whole numbers, so that equal ones are equal
+    best = np.lexsort((-square, row))
     many = np.bincount(row, minlength=len(histories))
     kth = best[(many.cumsum() - many + np.minimum(many, self.k) - 1)[row]]
-    near = sparse.csr_array((cosine * (cosine >= cosine[kth]), (row, user)), shape=alike.shape)
+    near = sparse.csr_array((cosine * (square >= square[kth]), (row, user)), shape=alike.shape)
     return (near @ self.baskets).toarray()
