@@ -1,5 +1,6 @@
 "What the notebook does not test about the pipeline: lists against scores summed by hand, other columns, interrupted runs, files that do not belong together."
 import numpy as np, pandas as pd, pytest, torch
+import p5_nb.predict.families                 # gives P5 its valid_loss
 from p5_nb.baselines.neighbours import ItemKNN
 from p5_nb.core import read_json, write_json
 from p5_nb.data.schema import Interactions, leave_one_out, temporal_split
@@ -63,8 +64,8 @@ def test_bare_purchases_of_few_who_bought_more_than_one_thing():
 @pytest.mark.parametrize("preset", pipeline.PRESETS)
 def test_every_preset_trains(preset, split, monkeypatch):
     monkeypatch.setitem(pipeline.PRESETS, preset, pipeline.PRESETS[preset] | SHORT)
-    p5 = P5.fit(split, preset)
-    assert p5.learner.log[-1]["loss"] < 20 and len(p5.recommend("u0", k=3)) == 3
+    p5, (fresh, _) = P5.fit(split, preset), P5.prepare(split, preset)
+    assert p5.valid_loss(split)["valid loss"] < .9*fresh.valid_loss(split)["valid loss"] and len(p5.recommend("u0", k=3)) == 3
 
 def test_words_start_where_their_company_is(split):
     "And nothing else does: names of items, words of prompts."

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #6387943f
 from ..learner import Learner
-from .rating import _table
+from .rating import checked_rows
 from ..text.words import Words
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #b8971007
@@ -37,7 +37,7 @@ class MostSimilar:
         "Weigh words, and add up what each user wrote."
         if not len(texts) or not len(users) == len(items) == len(texts): raise ValueError(f"{len(users)} users, {len(items)} items and {len(texts)} texts: give as many of each, at least one")
         if features is not None and len(features) != len(texts): raise ValueError(f"{len(texts)} texts but {len(features)} feature words")
-        self.texts, (users, items, _) = list(texts), _table(users, items, n_users, n_items)
+        self.texts, (users, items, _) = list(texts), checked_rows(users, items, n_users, n_items)
         self.rows = TfidfVectorizer().fit_transform(self.texts)
         whose = sparse.csr_array((np.ones(len(users)), (users, np.arange(len(users)))), shape=(n_users, len(users)))
         self.users = whose @ self.rows
@@ -64,7 +64,7 @@ def write(self:MostSimilar,
 )->list: # n texts
     "The borrowed sentences."
     if features is not None and self.features is None: raise ValueError("features are asked for, but the model was fitted without any: give them to fit")
-    out, (users, items, _) = [], _table(users, items, self.users.shape[0], len(self.about))
+    out, (users, items, _) = [], checked_rows(users, items, self.users.shape[0], len(self.about))
     features = [None]*len(users) if features is None else list(features)
     if len(features) != len(users): raise ValueError(f"{len(users)} rows but {len(features)} feature words")
     for u, i, feature in zip(users, items, features):
@@ -154,7 +154,7 @@ def rows(self:NRT, users, items, texts, ratings, features=None)->tuple:
     for row, text in zip(target, texts):
         ids = self.words.encode(text)[:self.longest] + [1]
         row[:len(ids)] = torch.tensor(ids)
-    users, items, ratings = _table(users, items, *self.size, ratings)
+    users, items, ratings = checked_rows(users, items, *self.size, ratings)
     return torch.from_numpy(users), torch.from_numpy(items), self.first(features, len(texts)), target, torch.from_numpy(ratings.astype(np.float32))
 
 # %% ../../nbs/30_baselines/340_sentences.ipynb #b2cbb1a7
@@ -231,5 +231,5 @@ def rate(self:NRT, users, items # (n,) numbers from 0
 @patch
 def _pairs(self:NRT, users, items):
     "Users and items as checked tensors."
-    users, items, _ = _table(users, items, *self.size)
+    users, items, _ = checked_rows(users, items, *self.size)
     return torch.from_numpy(users), torch.from_numpy(items)
