@@ -15,14 +15,14 @@ from ..pretrain.packed import windows
 def best_answers(model, histories:list, # integer arrays; their first item is no question
                  k:int=50,              # answers kept for each place
                  before:list=None       # per history: items bought before its first; None: none
-                ) -> list:              # per history: items and shares, both (length − 1, k)
+                ) -> list:              # per history: items and shares, both (length − 1, k, or as many as there are items)
     "What a fitted model would say at every place of every history."
     asked, found = [h[:n] for h in histories for n in range(1, len(h))], []
     gone = [b for h, b in zip(histories, before or [[]]*len(histories)) for _ in h[1:]]
     for start in range(0, len(asked), 1024):
         some = asked[start:start + 1024]
-        scores = model.score(some)
-        if (scores < 0).any(): raise ValueError("the teacher gives a negative score: shares need counts or probabilities")
+        scores = np.array(model.score(some))                            # a copy, to be written in
+        if not (scores >= 0).all(): raise ValueError("the teacher gives a score that is negative or no number: shares need counts or probabilities")
         for row, owned, earlier in zip(scores, some, gone[start:start + 1024]): row[owned] = 0; row[earlier] = 0
         items = np.argpartition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k].astype(np.int32)
         kept = np.take_along_axis(scores, items, 1)

@@ -6,14 +6,16 @@ text prompts: 90 to 110 source tokens of a vocabulary of 8,000 words. bare histo
 12,101 items with names of three tokens, beam 20, 20 items returned, fp32 without TF32, random weights; two sizes: width 64 with 2 + 1 layers (the dial `paper`) and width 128 with 3 + 3.
 `generate` gets its mask from a Python function that walks the same trie, a look-up for each beam and step. It runs as it comes, in a process of its own; besides, to see what of the gain is no merit of the
 search, in a process for each core, one thread each; and in this process, where our model has told the C library to keep the memory that is freed (`p5_nb.core.keep_memory`). Each side sorts its users by
-length and is given the best of several batch sizes, each the best of several rounds. Lists are compared user by user, order included. Beside the rates: the products that each side computes (MFLOP a user), and their rate
+length and is given the best of several batch sizes, each the best of several rounds. Lists are compared user by user, order included. Two rules of what a probability is a share of: of all words, as `generate` has it
+unless it is told otherwise; and "of allowed words" only, for which `generate` is told `renormalize_logits=True`, a rule under which our side need not look at the other words at all. Beside the rates: the products that each side computes (MFLOP a user), and their rate
 as a share of what products of 2048 × 2048 reach on the machine. That share bounds what a search with the same lists can gain: both must compute in fp32.
 """
 import os, sys
 THREADS = sys.argv[2] if len(sys.argv) > 2 else str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"): os.environ.setdefault(name, THREADS)
 import multiprocessing, tempfile, time
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import product
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,6 +33,11 @@ LEVELS, BEAMS = 3, 20
 SIZES = {"64 wide, 2 + 1 layers": (64, 16, 2, 1), "128 wide, 3 + 3 layers": (128, 32, 3, 3)}
 BATCHES = {"cpu": dict(generate=(16, 64), ours=(32, 64, 128)), "cuda": dict(generate=(64, 256), ours=(256, 1024, 4096))}
 ROUNDS = {"cpu": 5, "cuda": 2}
+RULES = {"": False, ", of allowed words": True}
+
+def allowed_log_probs(model, trie, hidden, level, node, first, size):
+    "Log-probabilities among the words that the trie allows."
+    return model.scores(hidden, slice(first, first + size)).masked_fill(trie.children[level][node] < 0, -torch.inf).log_softmax(-1)
 
 def fresh(folder, vocabulary, d, d_kv, layers, decoder_layers):
     "Our model with random weights, which are also left in a folder."
@@ -53,19 +60,20 @@ def batches(rows, size, device):
         ids = pad(rows[start:start + size], 0).to(device)
         yield ids, ids > 0
 
-def ours(model, rows, size, trie, offsets):
-    found = [beam_search(model, model.encode(ids, real), hide(real)[:, None, None], trie, offsets, BEAMS) for ids, real in batches(rows, size, model.shared.weight.device)]
+def ours(model, rows, size, trie, offsets, renormalise):
+    rule = partial(allowed_log_probs, model, trie) if renormalise else None
+    found = [beam_search(model, model.encode(ids, real), hide(real)[:, None, None], trie, offsets, BEAMS, log_probs=rule) for ids, real in batches(rows, size, model.shared.weight.device)]
     return torch.cat([items for items, _ in found]).cpu(), torch.cat([score for _, score in found]).cpu()
 
 @torch.no_grad()
-def theirs(folder, device, rows, size, trie, offsets):
+def theirs(folder, device, rows, size, trie, offsets, renormalise):
     model = published(folder, device)
     @lru_cache(None)
     def follow(begun):
         node = 0
         for level, token in enumerate(begun): node = trie.children[level][node, token - offsets[level]]
         return ((trie.children[len(begun)][node] >= 0).nonzero()[:, 0] + offsets[len(begun)]).tolist()
-    found = [model.generate(ids, attention_mask=real.long(), max_new_tokens=LEVELS, num_beams=BEAMS, num_return_sequences=BEAMS, length_penalty=0., output_scores=True, return_dict_in_generate=True,
+    found = [model.generate(ids, attention_mask=real.long(), max_new_tokens=LEVELS, num_beams=BEAMS, num_return_sequences=BEAMS, length_penalty=0., renormalize_logits=renormalise, output_scores=True, return_dict_in_generate=True,
                             prefix_allowed_tokens_fn=lambda _, begun: follow(tuple(begun[1:].tolist()))) for ids, real in batches(rows, size, model.device)]
     return walk(trie, torch.cat([f.sequences[:, 1:1 + LEVELS].cpu() for f in found]) - torch.tensor(offsets)).view(len(rows), BEAMS), torch.cat([f.sequences_scores.cpu() for f in found]).view(len(rows), BEAMS)
 
@@ -94,8 +102,8 @@ def by_processes(pipes, threads, folder, device, rows, *args):
 
 def best_products(device): return 2*2048**3/min(matmul_seconds(torch.float32, device, (2048,)*3) for _ in range(10))
 
-def compare(kind, size, users, device, index, rng, pipes):
-    "Both sides on one kind of question and one size of model."
+def compare(kind, size, rule, users, device, index, rng, pipes):
+    "Both sides on one kind of question, one size of model and one rule."
     first = 8_000 if kind == "text prompts" else 2
     offsets = [first + int(n) for n in np.cumsum([0, *index.sizes[:-1]])]
     asked, trie, rate, products, found = sources(kind, users, index, first, rng), build_trie(index), {}, {}, {}
@@ -103,15 +111,15 @@ def compare(kind, size, users, device, index, rng, pipes):
     with tempfile.TemporaryDirectory() as folder:
         model = fresh(folder, first + sum(index.sizes), *SIZES[size]).to(device)
         wide = trie.to(device)
-        sides = {"generate": (lambda *a: by_processes(pipes[:1], len(pipes), folder, device, *a, trie, offsets), some),
-                 "generate, a process a core": (lambda *a: by_processes(pipes, 1, folder, device, *a, trie, offsets), some),
-                 "generate, memory kept": (lambda *a: seconds(theirs, folder, device, *a, trie, offsets), some),
-                 "ours": (lambda *a: seconds(ours, model, *a, wide, offsets), asked)}
+        sides = {"generate": (lambda *a: by_processes(pipes[:1], len(pipes), folder, device, *a, trie, offsets, RULES[rule]), some),
+                 "generate, a process a core": (lambda *a: by_processes(pipes, 1, folder, device, *a, trie, offsets, RULES[rule]), some),
+                 "generate, memory kept": (lambda *a: seconds(theirs, folder, device, *a, trie, offsets, RULES[rule]), some),
+                 "ours": (lambda *a: seconds(ours, model, *a, wide, offsets, RULES[rule]), asked)}
         if device == "cuda": sides = {side: sides[side] for side in ("generate", "ours")}
         for side, (search, rows) in sides.items():
             _, found[side] = search(some, BATCHES[device][side.split(",")[0]][0])          # also warms up
         for side, search, made in (("generate", theirs, (folder, device)), ("ours", ours, (model,))):
-            with FlopCounterMode(display=False) as counter: search(*made, some, 64, trie if side == "generate" else wide, offsets)
+            with FlopCounterMode(display=False) as counter: search(*made, some, 64, trie if side == "generate" else wide, offsets, RULES[rule])
             products[side] = counter.get_total_flops()/len(some)/1e6
         for _ in range(ROUNDS[device]):
             for side, (search, rows) in sides.items():
@@ -124,7 +132,7 @@ def compare(kind, size, users, device, index, rng, pipes):
     row = dict(tokens=round(float(np.mean([len(r) for r in asked])), 1), same_lists=same, compared=len(some), largest_difference=float((found["ours"][1] - found["generate"][1]).abs().max()),
                users_per_s={f"{side}, batch {batch}": round(r, 1) for (side, batch), r in rate.items()}, ratio_best=round(best["ours"]/best["generate"], 2), ratios={side: round(best["ours"]/best[side], 2) for side in sides if side != "ours"},
                mflop_per_user={side: round(p, 1) for side, p in products.items()})
-    print(f"{kind}, {size}: {row['tokens']} tokens, the same lists for {same:.1%} of {len(some)} users, scores at most {row['largest_difference']:.1e} apart")
+    print(f"{kind}, {size}{rule}: {row['tokens']} tokens, the same lists for {same:.1%} of {len(some)} users, scores at most {row['largest_difference']:.1e} apart")
     for (side, batch), r in rate.items(): print(f"  {side:26} batch {batch:4}  {r:10.1f} users/s")
     print(f"  ratios, best against best: {row['ratios']}; MFLOP a user {row['mflop_per_user']}")
     return row
@@ -140,8 +148,8 @@ def main(users=256, folder=None, device="cpu"):
         ours_end, end = spawn.Pipe(); pipes.append(ours_end)
         spawn.Process(target=serve, args=(end,), daemon=True).start()
     rows, peak = {}, best_products(device)
-    for kind in ("text prompts", "bare histories"):
-        for size in SIZES: rows[f"{kind}, {size}"], peak = compare(kind, size, users, device, index, rng, pipes), max(peak, best_products(device))      # the best that is met
+    for kind, size, rule in product(("text prompts", "bare histories"), SIZES, RULES):
+        rows[f"{kind}, {size}{rule}"], peak = compare(kind, size, rule, users, device, index, rng, pipes), max(peak, best_products(device))      # the best that is met
     for pipe in pipes: pipe.send(None)
     for row in rows.values(): row["share_of_peak"] = {side: round(max(r for name, r in row["users_per_s"].items() if name.startswith(f"{side}, batch"))*p*1e6/peak, 3) for side, p in row["mflop_per_user"].items()}
     print(f"share of the rate of products of 2048 × 2048 in fp32, {peak/1e9:,.0f} GFLOP/s:")
