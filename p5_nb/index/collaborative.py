@@ -20,7 +20,7 @@ from .ids import ItemIndex
 # %% ../../nbs/40_index/410_collaborative.ipynb #dedcbb94
 def co_purchase(sequences:list,   # training sequences, one integer array per user
                 n_items:int,
-                decay:float=0.7,  # weight lost with each step between two purchases
+                decay:float=0.7,  # share of its weight that a pair keeps with each further step
                 reach:int=20      # pairs fewer than this many steps apart count
                ) -> sp.csr_matrix: # (items, items) symmetric
     "How often two items are bought near each other, near pairs counting more."
@@ -39,12 +39,14 @@ def leading_vectors(x:sp.csr_matrix,      # (n, m)
                     dims:int, seed:int=0,
                     power:float=1.        # of the singular values: below 1, the leading ones count less
                    ) -> np.ndarray:       # (n, at most dims), rows of length one (zero for rows without anything)
-    "Directions of rows: their leading singular vectors, each as long as its singular value to a power; no columns where there is nothing to tell rows apart by."
-    if min(x.shape) < 2 or not x.count_nonzero(): return np.zeros((x.shape[0], 0))
+    "Directions of rows: their leading singular vectors, each as long as its singular value to a power; no columns where no row has anything."
+    if not x.count_nonzero(): return np.zeros((x.shape[0], 0))
     tall, n = x if x.shape[0] >= x.shape[1] else x.T, min(x.shape)
-    gram = LinearOperator((n, n), matvec=lambda v: tall.T @ (tall @ v), dtype=float)
-    again = {"rng": seed} if "rng" in signature(eigsh).parameters else {}           # SciPy before 1.17 cannot be told; there every process draws alike
-    right, _ = np.linalg.qr(eigsh(gram, min(dims, n - 1), v0=np.random.default_rng(seed).standard_normal(n), **again)[1])
+    if dims >= n: right = np.eye(n)                                                 # eigsh finds fewer than all
+    else:
+        gram = LinearOperator((n, n), matvec=lambda v: tall.T @ (tall @ v), dtype=float)
+        again = {"rng": seed} if "rng" in signature(eigsh).parameters else {}       # SciPy before 1.17 cannot be told; there every process draws alike
+        right, _ = np.linalg.qr(eigsh(gram, dims, v0=np.random.default_rng(seed).standard_normal(n), **again)[1])
     u, s, w = svd(tall @ right, full_matrices=False)
     s[s <= s[0]*n*np.finfo(float).eps] = 0                                          # a direction of nothing but rounding
     rows = (u if tall is x else right @ w.T)[:, ::-1]*s[::-1]**power
@@ -54,7 +56,7 @@ def leading_vectors(x:sp.csr_matrix,      # (n, m)
 # %% ../../nbs/40_index/410_collaborative.ipynb #feae02b6
 def item_vectors(table:sp.csr_matrix, # (items, items) co-purchase counts
                  dims:int=64, seed:int=0
-                ) -> np.ndarray:      # (items, dims), rows of length one (zero for items without company)
+                ) -> np.ndarray:      # (items, at most dims), rows of length one (zero for items without company)
     "Positions of items: leading singular vectors of the normalised co-purchase table."
     total = np.asarray(table.sum(1)).ravel()
     root = np.divide(1, np.sqrt(total), out=np.zeros_like(total), where=total > 0)
@@ -82,10 +84,13 @@ def balanced_kmeans(x:np.ndarray,  # (n, dims)
 def collaborative_index(sequences:list,     # training sequences only, one integer array per user
                         n_items:int,
                         sizes:tuple=None,   # clusters per level but the last, default about the square root of the items
-                        dims:int=64, seed:int=0) -> ItemIndex:
+                        dims:int=64, seed:int=0,
+                        decay:float=.7      # share of its weight that a pair keeps with each further step
+                       ) -> ItemIndex:
     "Names whose first tokens are co-purchase clusters (after Hua et al. 2023, with balanced k-means)."
     sizes = sizes or (int(np.ceil(n_items**.5)),)
-    x, rng = item_vectors(co_purchase(sequences, n_items), dims, seed), np.random.default_rng(seed)
+    if n_items < 1 or min(sizes) < 1: raise ValueError(f"{n_items} items in {sizes} clusters: there must be one at least of either")
+    x, rng = item_vectors(co_purchase(sequences, n_items, decay), dims, seed), np.random.default_rng(seed)
     codes = np.zeros((n_items, len(sizes) + 1), dtype=np.int64)
 
     def cut(items, level):
@@ -100,7 +105,7 @@ def spectral_index(sequences:list,   # training sequences only, one integer arra
                    n_items:int,
                    clusters:int=10,  # parts of a cut
                    most:int=500,     # items of a part that is not cut any more
-                   decay:float=1.,   # weight lost with each step between two purchases; published: none
+                   decay:float=1.,   # share of its weight that a pair keeps with each further step; published: 1, all of it
                    seed:int=0) -> ItemIndex:
     "Names that spell the path of cuts through the graph of purchases (Hua et al. 2023)."
     if not 2 <= clusters <= most: raise ValueError(f"clusters is {clusters} and most {most}: a cut makes two parts or more, and no more than it has items")
