@@ -36,8 +36,8 @@ def _line(text, key):
 
 def _token(token, level):
     "The number in a token like <b_12>; ValueError says what is wrong."
-    found = re.fullmatch(r"<([a-h])_(\d{1,9})>", token, re.ASCII) if isinstance(token, str) else None
-    if not found: raise ValueError(f"{token!r} is no token like <{'abcdefgh'[level]}_12>")
+    found = re.fullmatch(r"<([a-h])_(\d{1,6})>", token, re.ASCII) if isinstance(token, str) else None
+    if not found: raise ValueError(f"{token!r} is no token like <{'abcdefgh'[level]}_12>, six digits at most")
     if found[1] != "abcdefgh"[level]: raise ValueError(f"{token!r} stands where a token of level {'abcdefgh'[level]} belongs")
     return int(found[2])
 
@@ -59,7 +59,7 @@ def read_lcrec(path:Path,         # {"0": ["<a_12>", "<b_3>", …], …}
         if len(tokens) != len(pairs[0][1]): wrong(key, f"{len(tokens)} tokens, the first item has {len(pairs[0][1])}")
         try: rows[int(key)] = [_token(token, level) for level, token in enumerate(tokens)]
         except ValueError as e: wrong(key, str(e))
-        if owner.setdefault(tuple(tokens), key) != key: wrong(key, f"{''.join(tokens)} is the name of item {owner[tuple(tokens)]!r} already")
+        if (first := owner.setdefault(tuple(rows[int(key)]), key)) != key: wrong(key, f"{''.join(tokens)} is the name of item {first!r} already")
     if not rows: raise ValueError(f"{path}, line 1: there is no item in it")
     return _checked(np.array([rows[i] for i in range(len(rows))]), sizes, name or Path(path).name.split(".")[0], path)
 
@@ -70,7 +70,7 @@ def _checked(codes, sizes, name, path):
 
 # %% ../../nbs/40_index/450_index_files.ipynb #35ffbdad
 def read_openp5(path:Path,        # lines of `LABEL <CI3><CI20>` or `LABEL 1001`
-                labels:list=None, # of a log's items, in its order; None: the file's order
+                labels:list=None, # of a log's items, in its order; None: all, in the file's order
                 name:str=None     # default: the name of the file
                ) -> tuple:        # ItemIndex, labels of its items
     "Read an item index of OpenP5; shorter names are filled up with token 0, and then all others count from 1."
@@ -80,18 +80,19 @@ def read_openp5(path:Path,        # lines of `LABEL <CI3><CI20>` or `LABEL 1001`
         if not fields: continue
         if len(fields) != 2: raise ValueError(f"{where}: {len(fields)} fields instead of 2, an item's label and its name")
         if fields[0] in names: raise ValueError(f"{where}, field 1: {fields[0][:40]!r} had a name already")
-        if not re.fullmatch(r"(<CI\d{1,9}>){1,8}|\d{1,9}", fields[1], re.ASCII): raise ValueError(f"{where}, field 2: {fields[1][:40]!r} is no name like <CI3><CI20> or 1001")
-        if owner.setdefault(fields[1], fields[0]) != fields[0]: raise ValueError(f"{where}, field 2: {fields[1]} is the name of {owner[fields[1]]!r} already")
-        names[fields[0]] = re.findall(r"\d+", fields[1]), fields[1][0] == "<", number
+        if not re.fullmatch(r"(<CI\d{1,6}>){1,8}|\d{1,9}", fields[1], re.ASCII): raise ValueError(f"{where}, field 2: {fields[1][:40]!r} is no name like <CI3><CI20> (six digits at most) or 1001")
+        tokens, ci = tuple(map(int, re.findall(r"\d+", fields[1]))), fields[1][0] == "<"
+        if (first := owner.setdefault((tokens, ci), fields[0])) != fields[0]: raise ValueError(f"{where}, field 2: {fields[1]} is the name of {first!r} already")
+        names[fields[0]] = tokens, ci, number
     if faults or not names: raise ValueError(faults[0] if faults else f"{path}, line 1: there is no item in it")
-    odd = next((n for _, kind, n in names.values() if kind != next(iter(names.values()))[1]), None)
+    rows, kinds, numbers = zip(*names.values())
+    odd = next((n for kind, n in zip(kinds, numbers) if kind != kinds[0]), None)
     if odd: raise ValueError(f"{path}, line {odd}, field 2: numbers and <CI…> tokens in one file")
-    labels = None if labels is None else list(map(str, labels))
-    missing = [label for label in labels or () if label not in names]
+    labels, place = list(map(str, names if labels is None else labels)), {label: i for i, label in enumerate(names)}
+    if len(set(labels)) < max(len(labels), 1): raise ValueError(f"{len(labels)} labels, {len(set(labels))} of them different: give one at least, and none twice")
+    missing = [label for label in labels if label not in names]
     if missing: raise ValueError(f"{path}: {len(missing):,} of {len(labels):,} items have no name in it (first: {missing[0]!r}); is it the index of another catalogue?")
-    labels = list(names) if labels is None else labels
-    rows = [list(map(int, names[label][0])) for label in labels]
-    return _checked(_rectangle(rows, ci=names[labels[0]][1]), None, name or Path(path).stem, path), labels
+    return _checked(_rectangle(rows, kinds[0])[[place[label] for label in labels]], None, name or Path(path).stem, path), labels
 
 def _rectangle(rows, ci):
     "Codes of one length; numbers that are no <CI…> tokens count from the smallest."
@@ -102,7 +103,7 @@ def _rectangle(rows, ci):
 def write_openp5(index:ItemIndex, labels:list, # of the items
                  path:Path,
                  ended:bool=False,             # token 0 is the end of a short name; not written, the others count from 0 again
-                 first:int=1001                # the smallest number where names are one token
+                 first:int=1001                # the number of token 0 where names are one token; None: as <CI0>
                 ):
     "Write names as OpenP5 does, one line an item."
     if len(labels) != len(index): raise ValueError(f"{len(labels)} labels for {len(index)} items")
@@ -111,6 +112,7 @@ def write_openp5(index:ItemIndex, labels:list, # of the items
     if len(set(map(str, labels))) < len(labels): raise ValueError("two items have the same label: every line needs its own")
     if ended and ((index.codes[:, :-1] == 0) & (index.codes[:, 1:] != 0)).any(): raise ValueError("a token 0 stands before another: with ended=True it would be left out, and names could not be read back")
     if ended and not index.codes.any(1).all(): raise ValueError("a name of zeros only: with ended=True nothing of it would be written")
-    def spelled(row): return str(first + row[0]) if len(row) == 1 else "".join(f"<CI{c - ended}>" for c in row if c >= ended)
+    if ended and index.codes.all(): raise ValueError("no name ends early: ended=True would move all tokens down by one; leave it out")
+    def spelled(row): return str(first + row[0]) if len(row) == 1 and first is not None else "".join(f"<CI{c - ended}>" for c in row if c >= ended)
     lines = (f"{label} {spelled(row)}\n" for label, row in zip(labels, index.codes.tolist()))
     with atomic_path(path) as tmp: Path(tmp).write_text("".join(lines), encoding="utf-8")
