@@ -28,6 +28,8 @@ def residual_codes(x:np.ndarray, # (n, dims) vectors
                    books:list    # one (codes, dims) array per level
                   ) -> np.ndarray: # (n, levels) the number of the nearest code, level by level
     "Spell vectors: name the nearest code, subtract it, go on with what is left."
+    if not len(books): raise ValueError("no level: a name needs one token at least")
+    if not np.isfinite(x).all(): raise ValueError(f"vector {np.flatnonzero(~np.isfinite(x).all(1))[0]} holds NaN or infinity: give zeros to items without a vector")
     codes = []
     for book in books:
         if book.shape[1] != x.shape[1]: raise ValueError(f"vectors of {x.shape[1]} numbers and codes of {book.shape[1]}: they are not from the same space")
@@ -133,7 +135,7 @@ def train_rqvae(vectors:np.ndarray,        # (n, dims)
                 lr:float=1e-3, batch:int=256, **kw # hidden and latent of `RQVAE`
                ) -> tuple:                 # the model; per epoch its mean loss and how many codes were dead
     "Train an RQ-VAE, its codebooks begun by residual k-means."
-    if not 1 <= max(sizes) <= len(vectors): raise ValueError(f"{max(sizes)} codes for {len(vectors)} items: give at most one per item")
+    if not 1 <= max(sizes, default=0) <= len(vectors): raise ValueError(f"{max(sizes, default='no')} codes for {len(vectors)} items: give one at least at each level, and at most one per item")
     x, draw, log = torch.as_tensor(vectors, dtype=torch.float32), torch.Generator().manual_seed(seed), []
     with torch.random.fork_rng([]): torch.manual_seed(seed); model = RQVAE(x.shape[1], tuple(sizes), **kw)
     with torch.no_grad():
@@ -175,7 +177,7 @@ def category_index(paths:list # one tuple of names an item, from the widest to t
     "Names that are the path in a catalogue, then a number."
     if any(isinstance(path, str) for path in paths): raise ValueError("a path is a text: give a tuple of names for each item, e.g. ('hair', 'shampoo')")
     def ended(path):
-        if path is None or path != path: return ()
+        if pd.isna(path) is True: return ()
         return path[:next((i for i, part in enumerate(path) if part is None or part != part), len(path))]
     return _words([tuple(map(str, ended(path))) for path in paths], "category")
 
@@ -221,6 +223,7 @@ def extend_index(index:ItemIndex,
                 ) -> ItemIndex:          # items + m names, the first of them as before
     "Names for items that come later: the first tokens of a near neighbour and a free last token."
     if len(vectors) != len(index): raise ValueError(f"{len(vectors)} vectors for {len(index)} items: one is needed for each item that has a name")
+    if more < 0: raise ValueError(f"more is {more}: the last level can only grow")
     if not len(newcomers): return index
     sizes, codes, free = (*index.sizes[:-1], index.sizes[-1] + more), index.codes.tolist(), {}
     for *stem, last in codes: free.setdefault(tuple(stem), set(range(sizes[-1]))).remove(last)
