@@ -40,9 +40,10 @@ def token_log_probs(model, hidden:Tensor,        # (batch, beams, d_model)
                     first:int, size:int          # first vocabulary number and number of the wanted words
                    ) -> Tensor:                  # (batch, beams, size)
     "Log-probabilities of neighbouring words among all words."
+    words = model.config.vocab_size
     if hidden.is_cuda or not isinstance(model, T5): return model.scores(hidden).float().log_softmax(-1)[..., first:first + size]
-    total = sum(model.scores(hidden, slice(n, n + AT_ONCE)).float().exp_().sum(-1) for n in range(0, model.config.vocab_size, AT_ONCE)).log()
-    if not (total.abs() < 80).all(): total = model.scores(hidden).float().logsumexp(-1)
+    some = (model.scores(hidden, slice(n, n + AT_ONCE)).float() for n in range(0, words, AT_ONCE))
+    total = torch.stack([s[..., 0] - s.log_softmax(-1)[..., 0] for s in some]).logsumexp(0)               # logsumexp, which torch computes quicker in this guise
     return model.scores(hidden, slice(first, first + size)).float() - total[..., None]
 
 # %% ../../nbs/70_predict/700_beam.ipynb #9f3c5eff
