@@ -110,16 +110,16 @@ def compare(kind, size, rule, users, device, index, rng, pipes):
     some = asked if device == "cpu" else asked[::max(1, users//512)]         # where generate is slow, it is asked for fewer users of the same lengths
     with tempfile.TemporaryDirectory() as folder:
         model = fresh(folder, first + sum(index.sizes), *SIZES[size]).to(device)
-        wide = trie.to(device)
-        sides = {"generate": (lambda *a: by_processes(pipes[:1], len(pipes), folder, device, *a, trie, offsets, RULES[rule]), some),
-                 "generate, a process a core": (lambda *a: by_processes(pipes, 1, folder, device, *a, trie, offsets, RULES[rule]), some),
-                 "generate, memory kept": (lambda *a: seconds(theirs, folder, device, *a, trie, offsets, RULES[rule]), some),
-                 "ours": (lambda *a: seconds(ours, model, *a, wide, offsets, RULES[rule]), asked)}
+        wide, told = trie.to(device), (offsets, RULES[rule])
+        sides = {"generate": (lambda *a: by_processes(pipes[:1], len(pipes), folder, device, *a, trie, *told), some),
+                 "generate, a process a core": (lambda *a: by_processes(pipes, 1, folder, device, *a, trie, *told), some),
+                 "generate, memory kept": (lambda *a: seconds(theirs, folder, device, *a, trie, *told), some),
+                 "ours": (lambda *a: seconds(ours, model, *a, wide, *told), asked)}
         if device == "cuda" or RULES[rule]: sides = {side: sides[side] for side in ("generate", "ours")}
         for side, (search, rows) in sides.items():
             _, found[side] = search(some, BATCHES[device][side.split(",")[0]][0])          # also warms up
         for side, search, made in (("generate", theirs, (folder, device)), ("ours", ours, (model,))):
-            with FlopCounterMode(display=False) as counter: search(*made, some, 64, trie if side == "generate" else wide, offsets, RULES[rule])
+            with FlopCounterMode(display=False) as counter: search(*made, some, 64, trie if side == "generate" else wide, *told)
             products[side] = counter.get_total_flops()/len(some)/1e6
         for _ in range(ROUNDS[device]):
             for side, (search, rows) in sides.items():
